@@ -1,0 +1,37 @@
+"""The errors of Headwater, split by whose fault they are.
+
+    HeadwaterError
+    ├─ FlowError (ValueError)        the flow or its input is wrong; running it again changes nothing
+    │  ├─ CycleError                 tasks wait for each other
+    │  ├─ ParameterError             a parameter is missing or unknown
+    │  └─ EntrypointError            the flow cannot be found or imported
+    └─ ClusterError                  the cluster refused or went away; running it again may work
+
+A message says what failed, on which object, why, and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+
+class HeadwaterError(Exception):
+    """Everything that Headwater raises on its own account."""
+
+
+class FlowError(HeadwaterError, ValueError):
+    """The flow, or what it was given, is wrong."""
+
+
+class CycleError(FlowError):
+    """Tasks of a flow wait for each other."""
+
+
+class ParameterError(FlowError):
+    """A parameter is missing or unknown."""
+
+
+class EntrypointError(FlowError):
+    """The flow cannot be found or imported."""
+
+
+class ClusterError(HeadwaterError):
+    """The cluster refused, or did not answer."""

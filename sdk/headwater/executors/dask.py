@@ -1,0 +1,248 @@
+"""Run tasks on Dask workers.
+
+A task run is a Dask task whose result stays on the worker that made it; the next task run gets it
+from there. Only failures travel here, as text and, where it can be pickled, the exception.
+
+Dask's own retries are off and its recomputing is prevented where the scheduler is ours: a task run
+that is lost with its worker is Crashed, or run again if it has retries left. It never runs twice unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import cloudpickle
+import dask
+from dask.sizeof import sizeof
+from distributed import Client, Future, LocalCluster, Scheduler, get_worker
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.scheduler import KilledWorker
+
+from headwater.core.errors import ClusterError
+from headwater.core.flow import Flow
+from headwater.engine.drive import Drive, run_async
+from headwater.engine.events import (
+    Failure,
+    ReleaseResult,
+    RunBegan,
+    SubmitTask,
+    TaskCrashed,
+    TaskFailed,
+    TaskStarted,
+    TaskSucceeded,
+)
+from headwater.executors.work import PickledProgram, Program, RunInfo, describe, run_task
+
+# Results up to this size are pickled once on their worker to see that they can travel at all.
+TRIED_BYTES = 1 << 20
+
+# A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
+SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
+
+
+class TaskFailure(Exception):
+    """How a worker tells that a task raised. Holds text only, so that it can always be unpickled."""
+
+    def __init__(self, type: str, message: str, traceback: str, pickled: bytes | None) -> None:
+        super().__init__(type, message, traceback, pickled)
+
+    def failure(self) -> Failure:
+        type, message, traceback, pickled = self.args
+        exception = None
+        if pickled is not None:
+            try:
+                exception = pickle.loads(pickled)
+            except Exception:
+                # Its class is not importable here; the text says what it was.
+                exception = None
+        return Failure(type, message, traceback, exception)
+
+
+def run_on_worker(
+    program: Program, info: RunInfo, topic: str, slug: str, task: int, run_count: int, inputs: Mapping[str, Any]
+) -> Any:
+    """Run one task on a worker: tell that it starts, return its value or raise TaskFailure."""
+    get_worker().log_event(topic, (task, run_count, time.time()))
+    value, failure = run_task(program, info, slug, run_count, inputs, finish=check_portable)
+    if failure is None:
+        return value
+    raise TaskFailure(failure.type, failure.message, failure.traceback, _pickled(failure.exception)) from None
+
+
+def check_portable(value: Any) -> Any:
+    """Return a result that another process can read. Raises TypeError that says what to return instead.
+
+    Without this a worker that wants an unpicklable result would ask for it for ever.
+    """
+    if sizeof(value) <= TRIED_BYTES:
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:
+            raise TypeError(
+                f"the result, a {type(value).__name__}, cannot be pickled and so cannot reach another worker ({error}); "
+                "return plain data, and open files, locks and connections in the task that uses them"
+            ) from None
+    return value
+
+
+def _pickled(exception: BaseException | None) -> bytes | None:
+    try:
+        data = cloudpickle.dumps(exception)
+        pickle.loads(data)  # many exceptions pickle and then fail to unpickle
+    except Exception:
+        return None
+    return data if len(data) <= TRIED_BYTES else None
+
+
+class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Forget how a finished result was made, so that the scheduler cannot run its task a second time."""
+
+    name = "headwater-never-again"
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def transition(self, key: str, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if finish == "memory" and key in self._scheduler.tasks:
+            self._scheduler.tasks[key].run_spec = None
+
+
+class DaskSession:
+    """Task runs of one flow run as tasks of a Dask cluster. Used in the event loop of *client* only."""
+
+    def __init__(self, client: Client, program: Program | Future, info: RunInfo, drive: Drive) -> None:
+        self._client = client
+        self._program = program
+        self._info = info
+        self._drive = drive
+        self._id = uuid.uuid4().hex[:8]
+        self._topic = f"headwater-{self._id}"
+        self._following: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._client.subscribe_topic(self._topic, self._on_start)
+
+    def _on_start(self, event: tuple[float, tuple[int, int, float]]) -> None:
+        task, run_count, at = event[1]
+        self._drive.post(TaskStarted(task, run_count, at))
+
+    def submit(self, command: SubmitTask) -> None:
+        plan = self._drive.run.plan.tasks[command.task]
+        future = self._client.submit(
+            run_on_worker,
+            self._program,
+            self._info,
+            self._topic,
+            plan.slug,
+            command.task,
+            command.run_count,
+            command.inputs,
+            # The part before the id is what Dask's dashboard calls it.
+            key=f"{plan.name}-{self._id}{command.task:x}{command.run_count:x}",
+            pure=False,
+            retries=0,
+        )
+        following = asyncio.ensure_future(self._follow(command, future))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+
+    async def _follow(self, command: SubmitTask, future: Future) -> None:
+        """Wait for the outcome, not for the value: that stays where it is."""
+        task, count = command.task, command.run_count
+        error = await future.exception()
+        now = time.time()
+        if isinstance(error, TaskFailure):
+            self._drive.post(TaskFailed(task, count, now, error.failure()))
+        elif future.status == "finished":
+            self._drive.post(TaskSucceeded(task, count, now, future))
+        elif isinstance(error, KilledWorker):
+            self._drive.post(TaskCrashed(task, count, now, "the worker that ran it, or was about to, went away"))
+        elif error is None or future.status in ("cancelled", "lost"):
+            self._drive.post(TaskCrashed(task, count, now, "an input it needs was lost with the worker that held it"))
+        else:
+            self._drive.post(TaskFailed(task, count, now, describe(error)))
+
+    def release(self, command: ReleaseResult) -> None:
+        command.ref.release()
+
+    async def fetch_results(self) -> None:
+        """Bring every kept result here: the last step of `flow.run()`."""
+        held = {i: task for i, task in enumerate(self._drive.run.tasks) if isinstance(task.ref, Future)}
+        values = await self._client.gather({i: task.ref for i, task in held.items()}, errors="skip")
+        for i, task in held.items():
+            task.ref = values.get(i)
+
+    def close(self) -> None:
+        for following in self._following:
+            following.cancel()
+
+
+class DaskExecutor:
+    """Run tasks on a Dask cluster: a temporary local one, or the one at *address*.
+
+    *cluster_kwargs* go to the temporary `LocalCluster`, such as `{"n_workers": 4}`.
+    Needs `pip install headwater[dask]`.
+    """
+
+    def __init__(self, address: str | None = None, *, cluster_kwargs: Mapping[str, Any] | None = None) -> None:
+        if address is not None and cluster_kwargs is not None:
+            raise ValueError("DaskExecutor takes an address of a running cluster or cluster_kwargs for a new one, not both.")
+        self.address = address
+        self.cluster_kwargs = dict(cluster_kwargs or {})
+
+    def execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
+        # In a thread with an event loop of its own: the caller may have one running, as notebooks do.
+        errors: list[BaseException] = []
+
+        def main() -> None:
+            try:
+                asyncio.run(self._execute(flow, drive, info))
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=main, name="headwater-dask", daemon=True)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+
+    async def _execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
+        if self.address is not None:
+            try:
+                client = await Client(self.address, asynchronous=True, timeout="10s")
+            except (OSError, TimeoutError) as error:
+                raise ClusterError(
+                    f"No Dask scheduler answers at {self.address} ({error}); is it running, and reachable from here?"
+                ) from None
+            async with client:
+                await self._run(client, flow, drive, info)
+            return
+        with dask.config.set(SCHEDULER_CONFIG):
+            options = {"dashboard_address": None, "silence_logs": logging.ERROR, **self.cluster_kwargs}
+            async with (
+                LocalCluster(asynchronous=True, **options) as cluster,
+                Client(cluster, asynchronous=True) as client,
+            ):
+                cluster.scheduler.add_plugin(NeverAgain(cluster.scheduler))
+                await self._run(client, flow, drive, info)
+
+    async def _run(self, client: Client, flow: Flow, drive: Drive, info: RunInfo) -> None:
+        # As data of Dask's, the program reaches each worker once, not once per task run.
+        program = await client.scatter(PickledProgram.of(flow, uuid.uuid4().hex))
+        session = DaskSession(client, program, info, drive)
+        session.start()
+        try:
+            await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
+            await session.fetch_results()
+        finally:
+            session.close()
+
+    def __repr__(self) -> str:
+        return f"<DaskExecutor {self.address or 'local'}>"
