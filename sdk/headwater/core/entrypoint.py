@@ -41,7 +41,7 @@ def _load_file(place: str, folders: Sequence[Path]) -> ModuleType:
     if file is None:
         where = ", ".join(str(path.parent) for path in tried)
         raise EntrypointError(f'There is no file "{place}" (looked in {where}).')
-    file = file.resolve()
+    file = file.absolute()
     loaded = sys.modules.get(file.stem)
     if loaded is not None and getattr(loaded, "__file__", None) == str(file):
         return loaded

@@ -31,7 +31,7 @@ def topological_order(tasks: Sequence[Task], edges: Iterable[Edge]) -> list[Task
 
     Raises CycleError that names the tasks of one cycle.
     """
-    sorter: graphlib.TopologicalSorter[Task] = graphlib.TopologicalSorter({task: () for task in tasks})
+    sorter: graphlib.TopologicalSorter[Task] = graphlib.TopologicalSorter(dict.fromkeys(tasks, ()))
     for edge in edges:
         sorter.add(edge.downstream, edge.upstream)
     try:

@@ -139,7 +139,7 @@ class Task:
                 f'Task "{self.name}" was called outside a flow; use it in a `with Flow(...)` block, '
                 f"or call {self.name}.run(...) to run its function now."
             )
-        return found  # type: ignore[no-any-return]  # the context holds values of every kind
+        return found
 
     def __iter__(self) -> Any:
         raise TypeError(f'Task "{self.name}" is not iterable: its result is not known before the flow runs.')

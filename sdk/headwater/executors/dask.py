@@ -10,18 +10,16 @@ that is lost with its worker is Crashed, or run again if it has retries left. It
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import pickle
 import threading
 import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import cloudpickle
 import dask
-from dask.sizeof import sizeof
-from distributed import Client, Future, LocalCluster, Scheduler, get_worker
+from distributed import Client, Future, LocalCluster, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import KilledWorker
 
@@ -29,7 +27,6 @@ from headwater.core.errors import ClusterError
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, run_async
 from headwater.engine.events import (
-    Failure,
     ReleaseResult,
     RunBegan,
     SubmitTask,
@@ -38,67 +35,13 @@ from headwater.engine.events import (
     TaskStarted,
     TaskSucceeded,
 )
-from headwater.executors.work import PickledProgram, Program, RunInfo, describe, run_task
+from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin, TaskFailure, run_on_worker
+from headwater.executors.work import PickledProgram, Program, RunInfo, describe
 
-# Results up to this size are pickled once on their worker to see that they can travel at all.
-TRIED_BYTES = 1 << 20
+logger = logging.getLogger("headwater.executors.dask")
 
 # A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
 SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
-
-
-class TaskFailure(Exception):
-    """How a worker tells that a task raised. Holds text only, so that it can always be unpickled."""
-
-    def __init__(self, type: str, message: str, traceback: str, pickled: bytes | None) -> None:
-        super().__init__(type, message, traceback, pickled)
-
-    def failure(self) -> Failure:
-        type, message, traceback, pickled = self.args
-        exception = None
-        if pickled is not None:
-            try:
-                exception = pickle.loads(pickled)
-            except Exception:
-                # Its class is not importable here; the text says what it was.
-                exception = None
-        return Failure(type, message, traceback, exception)
-
-
-def run_on_worker(
-    program: Program, info: RunInfo, topic: str, slug: str, task: int, run_count: int, inputs: Mapping[str, Any]
-) -> Any:
-    """Run one task on a worker: tell that it starts, return its value or raise TaskFailure."""
-    get_worker().log_event(topic, (task, run_count, time.time()))
-    value, failure = run_task(program, info, slug, run_count, inputs, finish=check_portable)
-    if failure is None:
-        return value
-    raise TaskFailure(failure.type, failure.message, failure.traceback, _pickled(failure.exception)) from None
-
-
-def check_portable(value: Any) -> Any:
-    """Return a result that another process can read. Raises TypeError that says what to return instead.
-
-    Without this a worker that wants an unpicklable result would ask for it for ever.
-    """
-    if sizeof(value) <= TRIED_BYTES:
-        try:
-            cloudpickle.dumps(value)
-        except Exception as error:
-            raise TypeError(
-                f"the result, a {type(value).__name__}, cannot be pickled and so cannot reach another worker ({error}); "
-                "return plain data, and open files, locks and connections in the task that uses them"
-            ) from None
-    return value
-
-
-def _pickled(exception: BaseException | None) -> bytes | None:
-    try:
-        data = cloudpickle.dumps(exception)
-        pickle.loads(data)  # many exceptions pickle and then fail to unpickle
-    except Exception:
-        return None
-    return data if len(data) <= TRIED_BYTES else None
 
 
 class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
@@ -117,7 +60,7 @@ class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no t
 class DaskSession:
     """Task runs of one flow run as tasks of a Dask cluster. Used in the event loop of *client* only."""
 
-    def __init__(self, client: Client, program: Program | Future, info: RunInfo, drive: Drive) -> None:
+    def __init__(self, client: Client, program: Program, info: RunInfo, drive: Drive) -> None:
         self._client = client
         self._program = program
         self._info = info
@@ -177,6 +120,9 @@ class DaskSession:
         held = {i: task for i, task in enumerate(self._drive.run.tasks) if isinstance(task.ref, Future)}
         values = await self._client.gather({i: task.ref for i, task in held.items()}, errors="skip")
         for i, task in held.items():
+            if i not in values:
+                name = self._drive.run.plan.tasks[i].name
+                logger.warning("Task '%s': its result was lost with the worker that held it; it reads as None.", name)
             task.ref = values.get(i)
 
     def close(self) -> None:
@@ -193,7 +139,9 @@ class DaskExecutor:
 
     def __init__(self, address: str | None = None, *, cluster_kwargs: Mapping[str, Any] | None = None) -> None:
         if address is not None and cluster_kwargs is not None:
-            raise ValueError("DaskExecutor takes an address of a running cluster or cluster_kwargs for a new one, not both.")
+            raise ValueError(
+                "DaskExecutor takes an address of a running cluster or cluster_kwargs for a new one, not both."
+            )
         self.address = address
         self.cluster_kwargs = dict(cluster_kwargs or {})
 
@@ -234,15 +182,17 @@ class DaskExecutor:
                 await self._run(client, flow, drive, info)
 
     async def _run(self, client: Client, flow: Flow, drive: Drive, info: RunInfo) -> None:
-        # As data of Dask's, the program reaches each worker once, not once per task run.
-        program = await client.scatter(PickledProgram.of(flow, uuid.uuid4().hex))
-        session = DaskSession(client, program, info, drive)
+        plugin = ProgramPlugin(PickledProgram.of(flow, uuid.uuid4().hex))
+        await client.register_plugin(plugin)
+        session = DaskSession(client, DeliveredProgram(plugin.program.id), info, drive)
         session.start()
         try:
             await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
             await session.fetch_results()
         finally:
             session.close()
+            with contextlib.suppress(Exception):  # the cluster may be gone, and the program with it
+                await client.unregister_worker_plugin(plugin.name)
 
     def __repr__(self) -> str:
         return f"<DaskExecutor {self.address or 'local'}>"

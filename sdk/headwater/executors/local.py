@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, Post, run_here
-from headwater.engine.events import ReleaseResult, RunBegan, SubmitTask, TaskFailed, TaskStarted, TaskSucceeded
+from headwater.engine.events import Event, ReleaseResult, RunBegan, SubmitTask, TaskFailed, TaskStarted, TaskSucceeded
 from headwater.engine.machine import Run
 from headwater.executors.work import FlowProgram, Program, RunInfo, run_task
 
@@ -61,7 +61,7 @@ class ThreadSession:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
 
     def submit(self, command: SubmitTask) -> None:
-        def post(event: object) -> None:
+        def post(event: Event) -> None:
             self._loop.call_soon_threadsafe(self._drive.post, event)
 
         self._pool.submit(execute_here, self._program, self._info, self._drive.run, command, post)

@@ -7,7 +7,6 @@ where the tasks come from. Nothing of the flow or of the context travels with ea
 from __future__ import annotations
 
 import functools
-import logging
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -136,14 +135,12 @@ def run_task(
         except BaseException as error:
             # SystemExit too: a task that exits must not take its worker with it.
             failure = describe(error)
-            task.logger.error("Task '%s': Exception encountered during task execution!\n%s", task.name, failure.traceback)
+            task.logger.error(
+                "Task '%s': Exception encountered during task execution!\n%s", task.name, failure.traceback
+            )
             return None, failure
-        _log_end(task.logger, task.name)
+        task.logger.info("Task '%s': Finished task run for task with final state: 'Success'", task.name)
         return value, None
-
-
-def _log_end(logger: logging.Logger, name: str) -> None:
-    logger.info("Task '%s': Finished task run for task with final state: 'Success'", name)
 
 
 def describe(error: BaseException) -> Failure:

@@ -1,0 +1,31 @@
+"""`python -m headwater_operator`: run the operator, in a cluster or beside one (by kubeconfig)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import kopf
+
+from headwater_operator.handlers import register
+from headwater_operator.settings import Settings
+
+LIVENESS = "http://0.0.0.0:8080/healthz"
+
+
+def main() -> None:
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        sys.exit(f"headwater-operator: {error}")
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("headwater").setLevel(settings.log_level)
+    registry = kopf.OperatorRegistry()
+    register(registry, settings)
+    kopf.run(registry=registry, clusterwide=True, liveness_endpoint=LIVENESS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Carry out a plan. "Already exists" and "not found" are success: a plan may be carried out twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from headwater.core.errors import ClusterError
+from headwater_operator.api import Api, ApiError
+from headwater_operator.cache import Cache
+from headwater_operator.kinds import FLOW_VERSION, POD, SECRET, SERVICE, SERVICE_ACCOUNT, Kind, Manifest, kind_of
+from headwater_operator.plans import Delete, Plan
+
+# Objects whose content a plan needs.
+READ = (SERVICE, POD, FLOW_VERSION)
+
+
+class QuotaRefused(ClusterError):
+    """The namespace's quota or a policy does not admit a pod; the run says so."""
+
+
+class Applier:
+    """Writes to the API server and keeps the cache abreast of what it wrote."""
+
+    def __init__(self, api: Api, cache: Cache) -> None:
+        self._api = api
+        self._cache = cache
+
+    async def apply(self, plan: Plan, kind: Kind, manifest: Manifest) -> None:
+        """Carry out a plan for an object: create and write its status at once, then delete.
+
+        Everything is tried even when a part fails; the first failure is raised afterwards.
+        """
+        creations = [self.create(wanted) for wanted in plan.create]
+        status = [self.write_status(kind, manifest, plan.status)] if plan.status is not None else []
+        results = await asyncio.gather(*creations, *status, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]
+        namespace = manifest["metadata"]["namespace"]
+        await asyncio.gather(*(self._delete(namespace, delete) for delete in plan.delete))
+
+    async def create(self, wanted: Manifest) -> None:
+        kind = kind_of(wanted)
+        namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+        try:
+            made = await self._api.create(wanted)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                if error.status == 403 and kind is POD:
+                    raise QuotaRefused(str(error)) from None
+                raise
+            # Of the others nothing is read, and a Secret may not be.
+            made = await self._api.get(kind, namespace, name) if kind in READ else wanted
+            _check_owner(wanted, made)
+        self._remember(kind, made)
+
+    def _remember(self, kind: Kind, made: Manifest) -> None:
+        namespace, name = made["metadata"]["namespace"], made["metadata"]["name"]
+        if kind is SERVICE:
+            self._cache.set_address(namespace, name, made["spec"]["clusterIP"])
+        elif kind is SECRET:
+            self._cache.add_secret(namespace, name)
+        elif kind is SERVICE_ACCOUNT:
+            self._cache.accounts.add(namespace)
+        elif kind in (POD, FLOW_VERSION):
+            self._cache.upsert(kind, made)
+
+    async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> None:
+        """Write what differs from the status as last seen, if anything does."""
+        patch = difference(manifest.get("status", {}), status)
+        if not patch:
+            return
+        metadata = manifest["metadata"]
+        try:
+            written = await self._api.patch_status(kind, metadata["namespace"], metadata["name"], patch)
+        except ApiError as error:
+            if error.status == 404:
+                self._cache.remove(kind, manifest)  # deleted, and its event may have been missed
+                return
+            raise
+        self._cache.upsert(kind, written)
+
+    async def _delete(self, namespace: str, delete: Delete) -> None:
+        try:
+            if delete.selector is not None:
+                await self._api.delete_all(delete.kind, namespace, delete.selector)
+            else:
+                assert delete.name is not None
+                await self._api.delete(delete.kind, namespace, delete.name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+
+def _check_owner(wanted: Manifest, found: Manifest) -> None:
+    """An object of the wanted name must be ours: of the same owner, not of an earlier one of its name."""
+    uids = {owner["uid"] for owner in found["metadata"].get("ownerReferences", [])}
+    for owner in wanted["metadata"].get("ownerReferences", []):
+        if owner["uid"] not in uids:
+            raise ClusterError(
+                f'{found["kind"]} "{found["metadata"]["name"]}" is in the way: it does not belong to '
+                f'{owner["kind"]} "{owner["name"]}"; delete it, or wait until it is gone'
+            )
+
+
+def difference(now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes *now* agree with *wanted* in wanted's fields; None deletes."""
+    patch: dict[str, Any] = {}
+    for key, value in wanted.items():
+        have = now.get(key)
+        if isinstance(value, dict) and isinstance(have, dict):
+            inner = difference(have, value)
+            if inner:
+                patch[key] = inner
+        elif value != have:
+            patch[key] = value
+    return patch

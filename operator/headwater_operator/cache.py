@@ -1,0 +1,122 @@
+"""Our objects and their pods, as last seen: fed by watch events and by the answers to our own writes.
+
+An object older than the one held is ignored: an event may arrive after the answer to a later write.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from headwater.resources.names import FLOW_LABEL, RUN_LABEL, VERSION_LABEL
+from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+
+Key = tuple[str, str]  # namespace, name
+
+
+class Cache:
+    """Objects by kind and key, with the indexes that plans ask for."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[Key, Manifest]] = defaultdict(dict)
+        self._by_owner: dict[tuple[str, str, str, str], set[Key]] = defaultdict(set)
+        self._addresses: dict[Key, str] = {}  # of Services, which are not watched
+        self._secrets: set[Key] = set()  # that are known to exist; nobody may read them
+        self.accounts: set[str] = set()  # the namespaces that are known to have the flow pods' account
+
+    def upsert(self, kind: Kind, manifest: Manifest) -> bool:
+        """Keep an object unless a newer one is held; return whether it was kept."""
+        metadata = manifest["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        held = self._objects[kind.name].get(key)
+        if held is not None and not _newer(metadata, held["metadata"]):
+            return False
+        metadata.pop("managedFields", None)  # large, and of no use here
+        self._objects[kind.name][key] = manifest
+        for owner in _owners(kind, manifest):
+            self._by_owner[owner].add(key)
+        return True
+
+    def remove(self, kind: Kind, manifest: Manifest) -> None:
+        """Forget a deleted object, unless one of the same name has taken its place."""
+        metadata = manifest["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        held = self._objects[kind.name].get(key)
+        if held is None or held["metadata"]["uid"] != metadata["uid"]:
+            return
+        del self._objects[kind.name][key]
+        for owner in _owners(kind, held):
+            self._by_owner[owner].discard(key)
+            if not self._by_owner[owner]:
+                del self._by_owner[owner]
+        if kind is FLOW_RUN:
+            self.forget_attempts(*key)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        return self._objects[kind.name].get((namespace, name))
+
+    def all(self, kind: Kind) -> Iterable[Manifest]:
+        return list(self._objects[kind.name].values())
+
+    def versions_of(self, namespace: str, flow: str) -> list[Manifest]:
+        return self._owned(FLOW_VERSION, "flow", namespace, flow)
+
+    def runs_of(self, namespace: str, flow: str) -> list[Manifest]:
+        return self._owned(FLOW_RUN, "flow", namespace, flow)
+
+    def pods_of_run(self, namespace: str, run: str) -> list[Manifest]:
+        return self._owned(POD, "run", namespace, run)
+
+    def pods_of_version(self, namespace: str, version: str) -> list[Manifest]:
+        return self._owned(POD, "version", namespace, version)
+
+    def set_address(self, namespace: str, service: str, cluster_ip: str) -> None:
+        self._addresses[(namespace, service)] = cluster_ip
+
+    def address(self, namespace: str, service: str) -> str | None:
+        return self._addresses.get((namespace, service))
+
+    def add_secret(self, namespace: str, name: str) -> None:
+        self._secrets.add((namespace, name))
+
+    def has_secret(self, namespace: str, name: str) -> bool:
+        return (namespace, name) in self._secrets
+
+    def forget_attempts(self, namespace: str, run: str) -> None:
+        """Forget the Services and Secrets of a run that is over."""
+        for known in [k for k in {*self._addresses, *self._secrets} if k[0] == namespace and _is_attempt(k[1], run)]:
+            self._addresses.pop(known, None)
+            self._secrets.discard(known)
+
+    def _owned(self, kind: Kind, relation: str, namespace: str, owner: str) -> list[Manifest]:
+        keys = self._by_owner.get((kind.name, relation, namespace, owner), ())
+        return [self._objects[kind.name][key] for key in sorted(keys)]
+
+
+def _is_attempt(name: str, run: str) -> bool:
+    stem, _, number = name.rpartition("-a")
+    return stem == run and number.isdecimal()
+
+
+def _newer(metadata: Manifest, held: Manifest) -> bool:
+    """Whether an object is newer than the held one of its name. Versions of one object grow as numbers."""
+    if metadata["uid"] != held["uid"]:
+        return str(metadata["creationTimestamp"]) >= str(held["creationTimestamp"])
+    return int(metadata["resourceVersion"]) >= int(held["resourceVersion"])
+
+
+def _owners(kind: Kind, manifest: Manifest) -> list[tuple[str, str, str, str]]:
+    """Return what an object belongs to, by the names that plans look for."""
+    namespace = manifest["metadata"]["namespace"]
+    if kind is FLOW_RUN:
+        return [(kind.name, "flow", namespace, manifest["spec"]["flow"])]
+    if kind is FLOW_VERSION:
+        return [(kind.name, "flow", namespace, manifest["spec"]["flow"])]
+    if kind is POD:
+        labels = manifest["metadata"].get("labels", {})
+        if RUN_LABEL in labels:
+            return [(kind.name, "run", namespace, labels[RUN_LABEL])]
+        if VERSION_LABEL in labels and FLOW_LABEL in labels:
+            return [(kind.name, "version", namespace, labels[VERSION_LABEL])]
+    assert kind in (FLOW, POD), f"no index for {kind.name}"
+    return []

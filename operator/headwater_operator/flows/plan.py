@@ -1,0 +1,99 @@
+"""What to do about a Flow: mint a version when what runs has changed, and say which one is current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headwater.resources.conditions import Condition, find, ready, reconciling, stalled, to_manifest
+from headwater.resources.names import HASH_LABEL
+from headwater.resources.versions import spec_hash, versioned
+from headwater_operator.kinds import Manifest
+from headwater_operator.objects.others import flow_version
+from headwater_operator.plans import Plan
+from headwater_operator.settings import Settings
+from headwater_operator.versions.plan import is_ready, is_settled, message
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A flow, all its versions and all its runs."""
+
+    flow: Manifest
+    versions: list[Manifest]
+    runs: list[Manifest]
+
+
+def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
+    """Decide. The same spec gives the same version, also after a rollback; a number is never used twice."""
+    if "deletionTimestamp" in seen.flow["metadata"]:
+        return Plan()
+    frozen = versioned(seen.flow["spec"], settings.runtime_image)
+    digest = spec_hash(frozen)
+    wanted = wanted_version(seen, settings)
+    if wanted is None:
+        number = max((version["spec"]["number"] for version in seen.versions), default=0) + 1
+        return Plan(create=(flow_version(flow=seen.flow, number=number, frozen=frozen, spec_hash=digest),))
+    return _say(seen, wanted, now)
+
+
+def wanted_version(seen: Observed, settings: Settings) -> Manifest | None:
+    """Return the version of the flow's spec as it is now, or None when there is none yet."""
+    digest = spec_hash(versioned(seen.flow["spec"], settings.runtime_image))
+    same = [v for v in seen.versions if v["metadata"].get("labels", {}).get(HASH_LABEL) == digest]
+    return max(same, key=lambda version: version["spec"]["number"], default=None)
+
+
+def current_version(seen: Observed, wanted: Manifest) -> Manifest | None:
+    """Return the version that a run without a version gets: the wanted one once it is ready,
+    until then and when it is broken the last good one; None when there never was one."""
+    if is_ready(wanted):
+        return wanted
+    name = seen.flow.get("status", {}).get("currentVersion", {}).get("name")
+    return next((version for version in seen.versions if version["metadata"]["name"] == name), None)
+
+
+def _say(seen: Observed, wanted: Manifest, now: datetime) -> Plan:
+    current = current_version(seen, wanted)
+    generation = seen.flow["metadata"]["generation"]
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "runs": {"active": sum(1 for run in seen.runs if _state(run) is None)},
+        "conditions": to_manifest(
+            _conditions(wanted, current), seen.flow.get("status", {}).get("conditions", []), generation, now
+        ),
+    }
+    if current is not None:
+        status["currentVersion"] = {"name": current["metadata"]["name"], "number": current["spec"]["number"]}
+    last = _last_run(seen.runs)
+    if last is not None:
+        status["lastRun"] = last
+    return Plan(status=status)
+
+
+def _conditions(wanted: Manifest, current: Manifest | None) -> list[Condition]:
+    name = wanted["metadata"]["name"]
+    if is_ready(wanted):
+        return ready("VersionReady", f"{name} is current")
+    stays = f"; {current['metadata']['name']} stays current" if current is not None else ""
+    condition = find(wanted.get("status", {}).get("conditions", []), "Stalled")
+    if condition is not None and condition["status"] == "True":
+        return stalled(condition["reason"], f"{name} cannot be used{stays}: {message(wanted)}")
+    assert not is_settled(wanted), "a settled version is ready or stalled"
+    return reconciling("NewVersion", f"{name}: {message(wanted)}{stays}")
+
+
+def _state(run: Manifest) -> str | None:
+    """The final state of a run, or None while it is not finished."""
+    condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
+    return str(condition["reason"]) if condition is not None and condition["status"] != "Unknown" else None
+
+
+def _last_run(runs: list[Manifest]) -> dict[str, Any] | None:
+    """The run that finished last."""
+    finished = [run for run in runs if _state(run) is not None and "finishedAt" in run.get("status", {})]
+    if not finished:
+        return None
+    last = max(finished, key=lambda run: str(run["status"]["finishedAt"]))
+    return {"name": last["metadata"]["name"], "state": _state(last), "finishedAt": last["status"]["finishedAt"]}

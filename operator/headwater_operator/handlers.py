@@ -1,0 +1,162 @@
+"""The only module with Kopf in it: watch events become keys in the queue; probes and settings.
+
+Kopf watches and nothing else: no finalizers, no annotations, no timers. What is to be done
+follows from what exists, not from which event came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import kopf
+
+from headwater.resources.names import FLOW_LABEL, GROUP, RUN_LABEL, VERSION, VERSION_LABEL
+from headwater_operator.api import Api, connect
+from headwater_operator.apply import Applier
+from headwater_operator.cache import Cache
+from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.queue import WorkKey, WorkQueue
+from headwater_operator.reconcile import Reconciler
+from headwater_operator.settings import Settings
+
+logger = logging.getLogger("headwater.operator")
+
+RESYNC_SECONDS = 60.0
+# A Flow shows counts of its runs: it need not be written for each of a handful of quick changes.
+FLOW_SUMMARY_SECONDS = 2.0
+# A reconciliation that takes longer, or a key that waits longer, means that the operator is stuck.
+STUCK_SECONDS = 120.0
+
+
+class Operator:
+    """The operator's parts, put together once the event loop runs."""
+
+    def __init__(self, settings: Settings, api: Api) -> None:
+        self.settings = settings
+        self.api = api
+        self.cache = Cache()
+        self.queue = WorkQueue(Reconciler(self.cache, Applier(api, self.cache), settings))
+        self._resync: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read everything, then begin: a run must not be judged while its flow or pods are still unread."""
+        for kind, selector in ((FLOW, None), (FLOW_VERSION, None), (FLOW_RUN, None), (POD, FLOW_LABEL)):
+            for manifest in await self.api.list(kind, selector):
+                self.cache.upsert(kind, manifest)
+        self.queue.start()
+        await self.enqueue_all()
+        self._resync = asyncio.create_task(self._resync_for_ever())
+
+    async def stop(self) -> None:
+        if self._resync is not None:
+            self._resync.cancel()
+        await self.queue.stop()
+        await self.api.close()
+
+    async def enqueue_all(self) -> None:
+        for kind in (FLOW, FLOW_VERSION, FLOW_RUN):
+            for manifest in self.cache.all(kind):
+                await self.queue.add(_key(kind, manifest))
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            await self.enqueue_all()
+
+    async def observe(self, kind: Kind, event: str | None, manifest: Manifest) -> None:
+        """Take in a watch event and enqueue what it may concern."""
+        if event == "DELETED":
+            self.cache.remove(kind, manifest)
+        elif not self.cache.upsert(kind, manifest):
+            return
+        if kind is POD:
+            await self._enqueue_owner(manifest)
+            return
+        await self.queue.add(_key(kind, manifest))
+        namespace = manifest["metadata"]["namespace"]
+        if kind is FLOW_RUN:
+            await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]), FLOW_SUMMARY_SECONDS)
+        elif kind is FLOW_VERSION:
+            await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]))
+            await self._enqueue_waiting_runs(namespace, manifest["spec"]["flow"])
+        else:
+            await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
+
+    async def _enqueue_owner(self, pod: Manifest) -> None:
+        labels, namespace = pod["metadata"].get("labels", {}), pod["metadata"]["namespace"]
+        if RUN_LABEL in labels:
+            await self.queue.add(WorkKey(FLOW_RUN.name, namespace, labels[RUN_LABEL]))
+        elif VERSION_LABEL in labels:
+            await self.queue.add(WorkKey(FLOW_VERSION.name, namespace, labels[VERSION_LABEL]))
+
+    async def _enqueue_waiting_runs(self, namespace: str, flow: str) -> None:
+        """Runs that have not begun may wait for their flow or its version."""
+        for run in self.cache.runs_of(namespace, flow):
+            if "attempt" not in run.get("status", {}):
+                await self.queue.add(_key(FLOW_RUN, run))
+
+
+def _key(kind: Kind, manifest: Manifest) -> WorkKey:
+    return WorkKey(kind.name, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def register(registry: kopf.OperatorRegistry, settings: Settings) -> None:
+    """Add the handlers to a registry."""
+    operator: list[Operator] = []
+
+    own = settings  # Kopf hands its handlers an argument of the same name
+
+    @kopf.on.startup(registry=registry, id="headwater-start")
+    async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        operator.append(Operator(own, connect(dict(os.environ))))
+        await operator[0].start()
+
+    @kopf.on.cleanup(registry=registry, id="headwater-stop")
+    async def stop(**_: Any) -> None:
+        if operator:
+            await operator[0].stop()
+
+    for kind in (FLOW, FLOW_VERSION, FLOW_RUN):
+        kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"see-{kind.plural}")(
+            _observer(operator, kind)
+        )
+    kopf.on.event("", "v1", "pods", registry=registry, id="see-pods")(_observer(operator, POD))
+
+    @kopf.on.probe(registry=registry, id="progress")
+    async def progress(**_: Any) -> float:
+        age = operator[0].queue.oldest_seconds() if operator else 0.0
+        if age > STUCK_SECONDS:
+            # Any other exception would be retried inside the probe's request.
+            raise kopf.PermanentError(f"a reconciliation has been waiting or running for {age:.0f} s")
+        return age
+
+
+def _observer(operator: list[Operator], kind: Kind) -> Any:
+    async def observe(event: Any, **_: Any) -> None:
+        manifest = event["object"]
+        manifest.setdefault("apiVersion", kind.api_version)
+        manifest.setdefault("kind", kind.name)
+        await operator[0].observe(kind, event["type"], dict(manifest))
+
+    return observe
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Keep Kopf to watching, and out of the way of other operators that use it."""
+    settings.persistence.finalizer = f"{GROUP}/operator"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.watching.server_timeout = 600
+    settings.watching.label_selectors["pods"] = FLOW_LABEL
+    settings.watching.chunk_size = 500
+    settings.queueing.worker_limit = 200
+    settings.process.ultimate_exiting_timeout = 20

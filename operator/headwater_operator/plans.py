@@ -1,0 +1,33 @@
+"""A plan: what one reconciliation has decided to do. A value; `apply` carries it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headwater_operator.kinds import Kind, Manifest
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete one object by name, or with a selector all of the kind that carry these labels."""
+
+    kind: Kind
+    name: str | None = None
+    selector: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """*create* is made at once, in no order; *status* holds the operator's fields as they should be, or None to
+    leave them; *delete* comes last. *again_seconds* asks for another look, whatever happens until then."""
+
+    create: tuple[Manifest, ...] = ()
+    status: dict[str, Any] | None = None
+    delete: tuple[Delete, ...] = ()
+    again_seconds: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to make or delete."""
+        return not self.create and not self.delete

@@ -1,0 +1,113 @@
+"""One reconciliation: gather facts from the cache, decide, apply; again until nothing is left to make."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from headwater.resources.conditions import find
+from headwater.resources.names import attempt_name
+from headwater_operator.apply import Applier, QuotaRefused
+from headwater_operator.cache import Cache
+from headwater_operator.flows import plan as flows
+from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.pair import make_pair
+from headwater_operator.plans import Plan
+from headwater_operator.queue import WorkKey
+from headwater_operator.runs import plan as runs
+from headwater_operator.runs.facts import Observed as ObservedRun
+from headwater_operator.settings import Settings
+from headwater_operator.versions import plan as versions
+
+logger = logging.getLogger("headwater.operator")
+
+# A plan that makes things is followed by another look; each object needs at most this many.
+ROUNDS = 6
+
+
+class Reconciler:
+    """Reconciles by key. The clock is an argument."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        applier: Applier,
+        settings: Settings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cache = cache
+        self._applier = applier
+        self._settings = settings
+        self._now = now
+        self._refusals: dict[WorkKey, str] = {}
+        self._deciders: dict[str, tuple[Kind, Callable[[WorkKey, Manifest], Plan]]] = {
+            FLOW.name: (FLOW, self._decide_flow),
+            FLOW_VERSION.name: (FLOW_VERSION, self._decide_version),
+            FLOW_RUN.name: (FLOW_RUN, self._decide_run),
+        }
+
+    async def __call__(self, key: WorkKey) -> float | None:
+        """Bring one object to where it should be; return when to look again, in seconds."""
+        kind, decide = self._deciders[key.kind]
+        plan = Plan()
+        for _ in range(ROUNDS):
+            manifest = self._cache.get(kind, key.namespace, key.name)
+            if manifest is None:
+                self._refusals.pop(key, None)
+                return None
+            plan = decide(key, manifest)
+            if not await self._carry_out(key, plan, kind, manifest):
+                return plan.again_seconds
+        logger.warning("%s %s/%s does not settle; looking again later", key.kind, key.namespace, key.name)
+        return 1.0
+
+    async def _carry_out(self, key: WorkKey, plan: Plan, kind: Kind, manifest: Manifest) -> bool:
+        """Apply a plan; return whether another look may find more to do."""
+        try:
+            await self._applier.apply(plan, kind, manifest)
+        except QuotaRefused as refusal:
+            known = self._refusals.get(key)
+            self._refusals[key] = str(refusal)
+            # The account may have gone with an earlier namespace of this name: make it once more.
+            self._cache.accounts.discard(key.namespace)
+            return known != str(refusal)
+        if any(made["kind"] == POD.name for made in plan.create):
+            self._refusals.pop(key, None)
+        changed = self._cache.get(kind, key.namespace, key.name) is not manifest
+        return bool(plan.create) or changed
+
+    def _decide_flow(self, key: WorkKey, flow: Manifest) -> Plan:
+        seen = flows.Observed(
+            flow, self._cache.versions_of(key.namespace, key.name), self._cache.runs_of(key.namespace, key.name)
+        )
+        return flows.plan(seen, self._settings, self._now())
+
+    def _decide_version(self, key: WorkKey, version: Manifest) -> Plan:
+        pods = self._cache.pods_of_version(key.namespace, key.name)
+        account = key.namespace in self._cache.accounts
+        seen = versions.Observed(version, pods[0] if pods else None, account, self._refusals.get(key))
+        return versions.plan(seen, self._settings, self._now())
+
+    def _decide_run(self, key: WorkKey, run: Manifest) -> Plan:
+        flow = run["spec"]["flow"]
+        attempt = attempt_name(key.name, int(run.get("status", {}).get("attempt", {}).get("number", 1)))
+        now = self._now()
+        needs_pair = self._settings.tls and "attempt" not in run.get("status", {}) and not _is_finished(run)
+        seen = ObservedRun(
+            run=run,
+            flow=self._cache.get(FLOW, key.namespace, flow),
+            versions=self._cache.versions_of(key.namespace, flow),
+            pods=self._cache.pods_of_run(key.namespace, key.name),
+            address=self._cache.address(key.namespace, attempt),
+            secret=self._cache.has_secret(key.namespace, attempt),
+            account=key.namespace in self._cache.accounts,
+            pair=make_pair(attempt, now) if needs_pair else None,
+            refusal=self._refusals.get(key),
+        )
+        return runs.plan(seen, self._settings, now)
+
+
+def _is_finished(run: Manifest) -> bool:
+    condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
+    return condition is not None and condition["status"] != "Unknown"

@@ -1,0 +1,119 @@
+"""Whether a run may begin: which version it gets, and whether its parameters fit. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jsonschema import Draft202012Validator
+
+from headwater.resources.conditions import RunState
+from headwater_operator.flows import plan as flows
+from headwater_operator.kinds import Manifest
+from headwater_operator.objects.others import run_parameters
+from headwater_operator.runs.facts import Observed
+from headwater_operator.settings import Settings
+from headwater_operator.versions.plan import is_ready, is_settled, message
+
+# What a parameter named by YAML 1.1's y, n, yes, no, on or off has become on its way here.
+YAML_BOOLEANS = ("true", "false")
+
+
+@dataclass(frozen=True)
+class Admitted:
+    version: Manifest
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Not yet: *message* says what the run waits for."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Never: *message* says why."""
+
+    message: str
+    state: RunState = RunState.FAILED
+
+
+Decision = Admitted | Waiting | Refused
+
+
+def admit(seen: Observed, settings: Settings) -> Decision:
+    """Decide for a run that has not begun."""
+    if seen.flow is None:
+        return Waiting(
+            f'there is no Flow "{seen.run["spec"]["flow"]}" in namespace "{seen.run["metadata"]["namespace"]}"; '
+            "the run begins when it is applied"
+        )
+    chosen = _choose(seen, seen.flow, settings)
+    if not isinstance(chosen, Admitted):
+        return chosen
+    problem = parameter_problem(seen.run, chosen.version)
+    return Refused(problem) if problem is not None else chosen
+
+
+def _choose(seen: Observed, flow: Manifest, settings: Settings) -> Decision:
+    number = seen.run["spec"].get("version")
+    if number is not None:
+        found = next((version for version in seen.versions if version["spec"]["number"] == number), None)
+        if found is None:
+            known = ", ".join(str(v["spec"]["number"]) for v in _by_number(seen.versions)) or "none yet"
+            return Refused(f'Flow "{flow["metadata"]["name"]}" has no version {number}; it has {known}')
+        return _usable(found)
+    facts = flows.Observed(flow, seen.versions, [])
+    wanted = flows.wanted_version(facts, settings)
+    if wanted is None:
+        return Waiting(f'the version of Flow "{flow["metadata"]["name"]}" as it is now is being made')
+    if is_ready(wanted):
+        return Admitted(wanted)
+    if not is_settled(wanted) and not _is_stuck(wanted):
+        # Whoever applied a change and a run together means the change.
+        return _usable(wanted)
+    current = flows.current_version(facts, wanted)
+    return _usable(current if current is not None else wanted)
+
+
+def _usable(version: Manifest) -> Decision:
+    name = version["metadata"]["name"]
+    if is_ready(version):
+        return Admitted(version)
+    if is_settled(version):
+        return Refused(f"{name} cannot be used: {message(version)}")
+    return Waiting(f"{name} is not ready: {message(version)}")
+
+
+def _is_stuck(version: Manifest) -> bool:
+    """Whether the version's inspection waits for somebody to mend something, such as its image."""
+    return any(
+        condition["type"] == "Stalled" and condition["status"] == "True"
+        for condition in version.get("status", {}).get("conditions", [])
+    )
+
+
+def _by_number(versions: list[Manifest]) -> list[Manifest]:
+    return sorted(versions, key=lambda version: int(version["spec"]["number"]))
+
+
+def parameter_problem(run: Manifest, version: Manifest) -> str | None:
+    """Return what is wrong with a run's parameters, or None. Names the field and what the flow takes."""
+    schema = version.get("status", {}).get("parametersSchema") or {}
+    given = run_parameters(run, version)
+    properties = schema.get("properties", {})
+    takes = f"flow takes {', '.join(sorted(properties)) or 'no parameters'}"
+    for name in given:
+        if name not in properties:
+            hint = ""
+            if name in YAML_BOOLEANS:
+                hint = " (YAML reads y, n, yes, no, on and off as booleans: quote such a name)"
+            return f"spec.parameters.{name}: there is no such parameter{hint}; the {takes}"
+    missing = sorted(set(schema.get("required", [])) - set(given))
+    if missing:
+        return f"spec.parameters: {', '.join(missing)} must be given; the {takes}"
+    errors = sorted(Draft202012Validator(schema).iter_errors(given), key=lambda error: list(map(str, error.path)))
+    if errors:
+        place = ".".join(["spec.parameters", *(str(part) for part in errors[0].path)])
+        return f"{place}: {errors[0].message}"
+    return None

@@ -1,0 +1,101 @@
+"""What a decision about a FlowRun is made from: the run, its flow and versions, its pods. Values, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headwater.resources import names
+from headwater.resources.conditions import find, parse_timestamp
+from headwater_operator.kinds import Manifest
+
+DEFAULT_START_DEADLINE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A run and what exists around it.
+
+    *address* is the cluster IP of the attempt's Service and *secret* tells whether its Secret was made,
+    as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made.
+    """
+
+    run: Manifest
+    flow: Manifest | None
+    versions: list[Manifest]
+    pods: list[Manifest]
+    address: str | None = None
+    secret: bool = False
+    account: bool = True
+    pair: tuple[str, str] | None = None
+    refusal: str | None = None  # what the API server said when it last refused a pod of this run
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict(self.run.get("status", {}))
+
+    @property
+    def name(self) -> str:
+        return str(self.run["metadata"]["name"])
+
+    @property
+    def attempt(self) -> int:
+        return int(self.status.get("attempt", {}).get("number", 1))
+
+    @property
+    def begun(self) -> bool:
+        """Whether this attempt was admitted: it stands in the status, or its runner exists already."""
+        return "attempt" in self.status or self.runner is not None
+
+    @property
+    def finished(self) -> bool:
+        condition = find(self.status.get("conditions", []), "Succeeded")
+        return condition is not None and condition["status"] != "Unknown"
+
+    @property
+    def runner(self) -> Manifest | None:
+        name = names.attempt_name(self.name, self.attempt)
+        return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
+
+    @property
+    def workers(self) -> list[Manifest]:
+        return [pod for pod in self.pods if pod["metadata"]["labels"].get(names.ROLE_LABEL) == names.WORKER]
+
+    @property
+    def version(self) -> Manifest | None:
+        """The version that the run was pinned to: by its status, else by its runner's label."""
+        pinned = self.status.get("version", {}).get("name")
+        if pinned is None and self.runner is not None:
+            pinned = self.runner["metadata"]["labels"].get(names.VERSION_LABEL)
+        return next((version for version in self.versions if version["metadata"]["name"] == pinned), None)
+
+    @property
+    def provisioner(self) -> str:
+        return str(self._execution.get("provisioner", "Pods"))
+
+    @property
+    def wanted_workers(self) -> int:
+        return int(self._execution.get("workers", 1)) if self.provisioner == "Pods" else 0
+
+    @property
+    def _execution(self) -> dict[str, Any]:
+        return dict(self.version["spec"].get("execution", {})) if self.version is not None else {}
+
+    @property
+    def created_at(self) -> datetime:
+        return parse_timestamp(self.run["metadata"]["creationTimestamp"])
+
+    @property
+    def first_task_at(self) -> str | None:
+        at = self.status.get("timeline", {}).get("firstTaskAt")
+        return str(at) if at is not None else None
+
+    def start_deadline_seconds(self) -> int:
+        source = self.version if self.version is not None else self.flow
+        spec = source["spec"] if source is not None else {}
+        return int(spec.get("startDeadlineSeconds", DEFAULT_START_DEADLINE_SECONDS))
+
+    def timeout_seconds(self) -> int | None:
+        seconds = self.version["spec"].get("timeoutSeconds") if self.version is not None else None
+        return int(seconds) if seconds is not None else None

@@ -1,0 +1,310 @@
+"""What to do about a FlowRun: a column of rules, the first that has an answer decides.
+
+over        finished: take away what is no longer needed
+reported    the runner has said how it ended, or its pod has ended
+late        a deadline has passed: pods first, then the state
+lost        the runner is gone without a word
+unbegun     admit it, or say why it waits
+under way   make what is missing, say how it goes
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from headwater.resources import names
+from headwater.resources.conditions import RunState, find, parse_timestamp, run_conditions, timestamp, to_manifest
+from headwater_operator import pods
+from headwater_operator.kinds import POD, SECRET, SERVICE, Manifest
+from headwater_operator.objects.others import attempt_secret, flow_account, scheduler_service
+from headwater_operator.objects.pods import image_of, runner_pod, worker_pod
+from headwater_operator.plans import Delete, Plan
+from headwater_operator.runs.admit import Admitted, Refused, Waiting, admit
+from headwater_operator.runs.facts import Observed
+from headwater_operator.settings import Settings
+
+# A run that ends sooner is not announced as Running first: it saves a write of a status that nobody sees.
+RUNNING_AFTER_SECONDS = 0.5
+
+
+def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
+    """Decide what to do about a run. The same facts give the same plan, whatever happened before."""
+    if "deletionTimestamp" in seen.run["metadata"]:
+        return Plan()  # everything it owns is deleted with it
+    if seen.finished:
+        return _tidy(seen, settings, now)
+    return (
+        _reported(seen, now)
+        or _called_off(seen, now)
+        or _lost(seen, now)
+        or (_unbegun(seen, settings, now) if not seen.begun else _under_way(seen, settings, now))
+    )
+
+
+# Over
+
+
+def _tidy(seen: Observed, settings: Settings, now: datetime) -> Plan:
+    """Workers go at once, the runner with its logs later."""
+    delete = []
+    if any("deletionTimestamp" not in pod["metadata"] for pod in seen.workers):
+        delete.append(Delete(POD, selector=f"{names.RUN_LABEL}={seen.name},{names.ROLE_LABEL}={names.WORKER}"))
+    if seen.runner is None or "deletionTimestamp" in seen.runner["metadata"]:
+        return Plan(delete=tuple(delete))
+    finished_at = parse_timestamp(seen.status.get("finishedAt", timestamp(now)))
+    left = (finished_at + timedelta(seconds=settings.keep_runner_seconds) - now).total_seconds()
+    if left > 0:
+        return Plan(delete=tuple(delete), again_seconds=left)
+    name = names.attempt_name(seen.name, seen.attempt)
+    return Plan(delete=(*delete, Delete(POD, name), Delete(SERVICE, name), Delete(SECRET, name)))
+
+
+# Reported
+
+
+def _reported(seen: Observed, now: datetime) -> Plan | None:
+    report = seen.status.get("report") or _last_word(seen)
+    if report is None:
+        return None
+    state = RunState(report["state"]) if report.get("state") in {str(s) for s in RunState} else RunState.CRASHED
+    return _finish(seen, state if state.finished else RunState.CRASHED, str(report.get("message", "")), now)
+
+
+def _last_word(seen: Observed) -> dict[str, Any] | None:
+    """The runner's report from its termination message, for when the status could not be written."""
+    word = pods.last_word(seen.runner) if seen.runner is not None and pods.has_ended(seen.runner) else None
+    return word if word is not None and "state" in word else None
+
+
+# Called off
+
+
+def _called_off(seen: Observed, now: datetime) -> Plan | None:
+    passed = _why_called_off(seen, now)
+    if passed is None:
+        return None
+    state, message = passed
+    stopping = [pod for pod in seen.pods if not pods.has_ended(pod)]
+    if not stopping:
+        return _finish(seen, state, message, now)
+    # It must not start after it was called over: the state is written when the pods are gone.
+    return Plan(
+        delete=tuple(
+            Delete(POD, pod["metadata"]["name"]) for pod in stopping if "deletionTimestamp" not in pod["metadata"]
+        )
+    )
+
+
+def _why_called_off(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
+    age = (now - seen.created_at).total_seconds()
+    limit = seen.start_deadline_seconds()
+    if seen.first_task_at is None and age >= limit:
+        condition = find(seen.status.get("conditions", []), "Succeeded")
+        why = f": {condition['message']}" if condition is not None and condition["message"] else ""
+        return RunState.TIMED_OUT, f"no task began within {limit} s{_once(why, 'no task began within')}"
+    timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
+    if (
+        timeout is not None
+        and started_at is not None
+        and (now - parse_timestamp(started_at)).total_seconds() >= timeout
+    ):
+        return RunState.TIMED_OUT, f"the run took longer than its timeoutSeconds, {timeout} s"
+    dead = [pod for pod in seen.workers if pods.has_ended(pod)]
+    if len(dead) > allowed_losses(seen.wanted_workers):
+        last = max(dead, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        why = f"{len(dead)} workers were lost, the last, {last['metadata']['name']}: {pods.how_ended(last).message}"
+        return RunState.CRASHED, why
+    return None
+
+
+def _once(why: str, words: str) -> str:
+    """Leave out a message that says the same already."""
+    return "" if words in why else why
+
+
+def _next_deadline_seconds(seen: Observed, now: datetime) -> float | None:
+    ends = []
+    if seen.first_task_at is None:
+        ends.append(seen.created_at + timedelta(seconds=seen.start_deadline_seconds()))
+    timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
+    if timeout is not None and started_at is not None:
+        ends.append(parse_timestamp(started_at) + timedelta(seconds=timeout))
+    return max(0.05, (min(ends) - now).total_seconds()) if ends else None
+
+
+# Lost
+
+
+def _lost(seen: Observed, now: datetime) -> Plan | None:
+    if not seen.begun:
+        return None
+    if seen.runner is None:
+        name = seen.status["attempt"]["podName"]
+        return _finish(seen, RunState.CRASHED, f"runner pod {name} is gone: it was deleted, or its node was", now)
+    if pods.has_ended(seen.runner):
+        how = pods.how_ended(seen.runner)
+        name = seen.runner["metadata"]["name"]
+        return _finish(seen, RunState.CRASHED, f"runner pod {name} ended without a report: {how.message}", now)
+    return None
+
+
+def allowed_losses(workers: int) -> int:
+    """How many workers of an attempt may die before it is called off: each is replaced, but not for ever."""
+    return max(5, 3 * workers)
+
+
+# Unbegun
+
+
+def _unbegun(seen: Observed, settings: Settings, now: datetime) -> Plan:
+    decision = admit(seen, settings)
+    match decision:
+        case Waiting(message):
+            again = _next_deadline_seconds(seen, now)
+            return Plan(status=_status(seen, RunState.PENDING, message, now), again_seconds=again)
+        case Refused(message, state):
+            return _finish(seen, state, message, now)
+        case Admitted(version):
+            return _begin(seen, version, settings, now)
+
+
+def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime) -> Plan:
+    """First what the pods need to start, then all pods together."""
+    workers = version["spec"].get("execution", {}).get("provisioner", "Pods") == "Pods"
+    needs: list[Manifest] = []
+    if not seen.account and not version["spec"].get("serviceAccountName"):
+        needs.append(flow_account(namespace=seen.run["metadata"]["namespace"], settings=settings))
+    if workers and seen.address is None:
+        needs.append(scheduler_service(run=seen.run, version=version, attempt=seen.attempt))
+    if not seen.secret:
+        secret = attempt_secret(
+            run=seen.run, version=version, attempt=seen.attempt, settings=settings, pair=seen.pair if workers else None
+        )
+        needs.append(secret)
+    if needs:
+        return Plan(create=tuple(needs))
+    return Plan(create=_pods(seen, version, settings), **_refused(seen, now))
+
+
+def _pods(seen: Observed, version: Manifest, settings: Settings) -> tuple[Manifest, ...]:
+    made = (
+        []
+        if seen.runner is not None
+        else [runner_pod(run=seen.run, version=version, attempt=seen.attempt, settings=settings)]
+    )
+    return (*made, *_missing_workers(seen, version, settings))
+
+
+def _missing_workers(seen: Observed, version: Manifest, settings: Settings) -> list[Manifest]:
+    """Workers to make: as many as lack, under numbers that no worker of the attempt has had."""
+    execution = version["spec"].get("execution", {})
+    if execution.get("provisioner", "Pods") != "Pods" or seen.address is None:
+        return []
+    wanted = int(execution.get("workers", 1))
+    lacking = wanted - sum(1 for pod in seen.workers if pods.is_live(pod))
+    taken = {pod["metadata"]["name"] for pod in seen.workers}
+    fresh = (
+        index for index in range(wanted + len(taken)) if names.worker_name(seen.name, seen.attempt, index) not in taken
+    )
+    return [
+        worker_pod(
+            run=seen.run, version=version, attempt=seen.attempt, index=index, address=seen.address, settings=settings
+        )
+        for index, _ in zip(fresh, range(lacking), strict=False)
+    ]
+
+
+def _refused(seen: Observed, now: datetime) -> dict[str, Any]:
+    """When the API server has refused a pod, say so and try again in a while."""
+    if seen.refusal is None:
+        return {}
+    return {"status": _status(seen, RunState.PENDING, f"the pods are refused: {seen.refusal}", now), "again_seconds": 5}
+
+
+# Under way
+
+
+def _under_way(seen: Observed, settings: Settings, now: datetime) -> Plan:
+    assert seen.runner is not None, "a run without a runner is lost"
+    create: tuple[Manifest, ...] = ()
+    if seen.version is not None:
+        needs_address = seen.wanted_workers > 0 and seen.address is None
+        create = (
+            (scheduler_service(run=seen.run, version=seen.version, attempt=seen.attempt),)
+            if needs_address
+            else tuple(_missing_workers(seen, seen.version, settings))
+        )
+    state, message, again = _how_it_goes(seen, now)
+    waits = [seconds for seconds in (again, _next_deadline_seconds(seen, now)) if seconds is not None]
+    return Plan(create=create, status=_status(seen, state, message, now), again_seconds=min(waits) if waits else None)
+
+
+def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | None]:
+    """Return the state of a run under way, why, and when it may change by itself."""
+    assert seen.runner is not None, "a run without a runner is lost"
+    if seen.first_task_at is not None:
+        age = (now - parse_timestamp(seen.first_task_at)).total_seconds()
+        if age >= RUNNING_AFTER_SECONDS:
+            return RunState.RUNNING, _running_words(seen), None
+        return RunState.SUBMITTED, "the pods are starting", RUNNING_AFTER_SECONDS - age + 0.01
+    if seen.refusal is not None:
+        return RunState.PENDING, f"a worker is refused: {seen.refusal}", 5.0
+    live = [seen.runner, *(pod for pod in seen.workers if pods.is_live(pod))]
+    waits = [wait for wait in map(pods.why_waiting, live) if wait is not None]
+    # While one worker has a place, the run can begin.
+    if waits and (pods.why_waiting(seen.runner) is not None or len(waits) >= max(1, len(live) - 1)):
+        return RunState.PENDING, waits[0].message, None
+    return RunState.SUBMITTED, "the pods are starting", None
+
+
+def _running_words(seen: Observed) -> str:
+    waits = [wait for wait in map(pods.why_waiting, seen.workers) if wait is not None]
+    if waits:
+        return f"running with {len(seen.workers) - len(waits)} of {seen.wanted_workers} workers: {waits[0].message}"
+    return "tasks are running"
+
+
+# Status
+
+
+def _finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan:
+    status = _status(seen, state, message, now)
+    report = seen.status.get("report") or {}
+    finished_at = report.get("finishedAt") or timestamp(now)
+    status["finishedAt"] = finished_at
+    status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
+    return Plan(status=status)
+
+
+def _status(seen: Observed, state: RunState, message: str, now: datetime) -> dict[str, Any]:
+    """Return the operator's fields of the status."""
+    generation = seen.run["metadata"]["generation"]
+    conditions = to_manifest(run_conditions(state, message), seen.status.get("conditions", []), generation, now)
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "timeline": {"createdAt": seen.run["metadata"]["creationTimestamp"]},
+        "conditions": conditions,
+    }
+    runner = seen.runner
+    if runner is None:
+        return status
+    # What was written once stays; the rest follows from the runner pod.
+    if seen.version is not None:
+        spec = seen.version["spec"]
+        pinned = {"name": seen.version["metadata"]["name"], "number": spec["number"], "image": image_of(seen.version)}
+        status["version"] = seen.status.get("version") or pinned
+    made_at = runner["metadata"]["creationTimestamp"]
+    admitted_at = seen.status.get("timeline", {}).get("admittedAt") or timestamp(now)
+    status["attempt"] = {
+        "number": seen.attempt,
+        "podName": runner["metadata"]["name"],
+        "podUID": runner["metadata"]["uid"],
+        "startedAt": seen.status.get("attempt", {}).get("startedAt") or made_at,
+    }
+    status["timeline"]["admittedAt"] = admitted_at
+    started_at = pods.started_at(runner)
+    if started_at is not None:
+        status["timeline"]["runnerStartedAt"] = started_at
+        status["startedAt"] = seen.status.get("startedAt") or started_at
+    return status

@@ -1,0 +1,153 @@
+"""`python -m headwater.pod.execute`: the runner, one pod per attempt of a run.
+
+It imports the flow, hosts the Dask scheduler that the workers join (or threads, with InProcess),
+drives the engine, writes tasks and progress into the run's status, and leaves with its report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headwater.core.entrypoint import load_flow
+from headwater.core.flow import Flow
+from headwater.engine.drive import Drive, run_async
+from headwater.engine.events import Event, RunBegan, TaskStarted
+from headwater.engine.machine import Run
+from headwater.engine.plan import make_plan
+from headwater.executors.work import EntrypointProgram, RunInfo
+from headwater.pod import process
+from headwater.pod.handover import Handover, read_handover
+from headwater.pod.report import final_report, status_of, verdict
+from headwater.pod.reporter import Reporter, StatusApi
+from headwater.resources.conditions import RunState
+from headwater.resources.names import RUN_FOLDER, SCHEDULER_PORT
+from headwater.run import log_end
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
+
+logger = logging.getLogger("headwater.runner")
+
+
+def main() -> None:
+    """Execute the attempt that this pod was made for; exit 0 on Success and 1 otherwise."""
+    process.begin()
+    try:
+        handover = read_handover(Path(RUN_FOLDER))
+    except Exception as error:
+        sys.exit(f"headwater: {error}")
+    reporter = Reporter(StatusApi("flowruns", handover.namespace, handover.run))
+    try:
+        state, message, status = _execute(handover, reporter)
+    except BaseException as error:
+        # A flow that cannot be imported, parameters that do not fit: the run says so and ends.
+        sentence, tail = process.explain(error)
+        logger.exception("The run cannot be executed")
+        state, message, status = RunState.FAILED, f"{sentence}\n{tail}", {}
+    report = final_report(state, message, time.time())
+    process.leave_word(report)
+    if not reporter.close({**status, "report": report}):
+        logger.error("The final status did not reach the API server; the operator reads it from this pod's exit.")
+    process.end(0 if state is RunState.SUCCESS else 1)
+
+
+def _execute(handover: Handover, reporter: Reporter) -> tuple[RunState, str, dict[str, Any]]:
+    """Run the flow; return the verdict, its sentence, and the status that goes with them."""
+    if handover.provisioner == "Pods":
+        import distributed  # noqa: F401  # before the flow: what both import is then loaded once, in a known order
+    flow = load_flow(handover.entrypoint, [Path(folder) for folder in process.source_folders()])
+    values = flow.check_parameters(handover.parameters)
+    run = Run(make_plan(flow), keep_results=False)
+    info = RunInfo(flow.name, handover.run, values)
+    drive = Drive(run, observe=Observer(run, reporter))
+    logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
+    if handover.provisioner == "InProcess":
+        asyncio.run(_in_threads(handover, flow, drive, info))
+    else:
+        asyncio.run(_on_workers(handover, drive, info))
+    log_end(run)
+    state, message = verdict(run)
+    return state, message, status_of(run)
+
+
+class Observer:
+    """Hand the run's status to the reporter whenever it has changed.
+
+    What changes with every event is told by each write, so only the start of the first task is urgent:
+    the rest is gathered until the reporter takes it.
+    """
+
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self._run = run
+        self._reporter = reporter
+        self._armed = False
+
+    def __call__(self, event: Event) -> None:
+        if self._armed or self._run.finished_at is not None:
+            return  # the last status goes out with the report
+        if isinstance(event, RunBegan):
+            return
+        self._armed = True
+        delay = 0.05 if isinstance(event, TaskStarted) else 0.25
+        asyncio.get_running_loop().call_later(delay, self._put)
+
+    def _put(self) -> None:
+        self._armed = False
+        if self._run.finished_at is None:
+            self._reporter.put(status_of(self._run))
+
+
+async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInfo) -> None:
+    from headwater.executors.local import ThreadSession
+    from headwater.executors.work import FlowProgram
+
+    session = ThreadSession(FlowProgram.of(flow), info, drive, handover.threads_per_worker)
+    await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
+    session.close()
+
+
+async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
+    import dask
+    from distributed import Client, Scheduler
+
+    from headwater.executors.dask import SCHEDULER_CONFIG, DaskSession, NeverAgain
+    from headwater.pod.tls import security
+
+    # The engine shares this thread's interpreter lock with whatever the flow's handlers do.
+    sys.setswitchinterval(0.0005)
+    dask.config.set(RUNNER_CONFIG | SCHEDULER_CONFIG)
+    protocol = "tls" if handover.tls else "tcp"
+    scheduler: Scheduler = Scheduler(
+        protocol=[protocol, "inproc"],
+        host=["0.0.0.0", None],
+        port=[SCHEDULER_PORT, None],
+        security=security(Path(RUN_FOLDER)) if handover.tls else None,
+        dashboard=False,
+        dashboard_address="127.0.0.1:0",
+    )
+    async with scheduler:
+        scheduler.add_plugin(NeverAgain(scheduler))
+        inproc = next(address for address in scheduler.addresses if address.startswith("inproc"))
+        async with Client(inproc, asynchronous=True, security=scheduler.security) as client:
+            program = EntrypointProgram(handover.entrypoint, process.source_folders())
+            session = DaskSession(client, program, info, drive)
+            session.start()
+            await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
+            session.close()
+
+
+# A busy runner must not take its own silence for that of its workers: pod events tell of lost ones.
+RUNNER_CONFIG = {
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.scheduler.worker-saturation": "inf",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""run.json: what the operator hands to an attempt's pods, as a file, so that they need not read the API server.
+
+Operator and flow images are upgraded at different times. The schema number says what a pod can
+expect; a pod refuses a number that it does not know, in words.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headwater.core.errors import HeadwaterError
+
+SCHEMA = 1
+
+
+class HandoverError(HeadwaterError):
+    """The operator's file is missing or of another time."""
+
+
+@dataclass(frozen=True)
+class Handover:
+    """One attempt of a run. *parameters* are those of the Flow with the run's own over them."""
+
+    run: str
+    namespace: str
+    flow: str
+    version: str
+    attempt: int
+    entrypoint: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    provisioner: str = "Pods"
+    threads_per_worker: int = 1
+    tls: bool = True
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def read_handover(folder: Path) -> Handover:
+    """Read run.json. Raises HandoverError that says what to upgrade."""
+    file = folder / "run.json"
+    try:
+        data = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise HandoverError(
+            f"{file} cannot be read ({error}); this command runs in pods that the operator makes."
+        ) from None
+    schema = data.get("schema")
+    if schema != SCHEMA:
+        older = "flow image" if isinstance(schema, int) and schema > SCHEMA else "operator"
+        raise HandoverError(
+            f"The operator speaks schema {schema} of run.json and this flow image speaks {SCHEMA}: upgrade the {older}."
+        )
+    return Handover(**data)
