@@ -1,0 +1,98 @@
+"""`headwater watch`: follow a run in a cluster until it is finished."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from headwater import states
+from headwater.core.errors import ClusterError
+from headwater.kubernetes.client import Cluster
+from headwater.resources.conditions import find, parse_timestamp
+
+
+def watch(
+    run: Annotated[str, typer.Argument(help="The FlowRun's name")],
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Default: kubeconfig's own")] = None,
+    context: Annotated[str | None, typer.Option(help="A context of kubeconfig")] = None,
+) -> None:
+    """Follow a run until it is finished: live for a person, a line per change otherwise.
+
+    Exits 0 on success, 1 when the run did not succeed, 2 when it cannot be followed.
+    """
+    console = Console(soft_wrap=True)
+    follow = _live if console.is_terminal else _lines
+    final = follow(Cluster(namespace, context), run, console)
+    if final is None:
+        raise ClusterError(f'FlowRun "{run}" was deleted before it was finished.')
+    raise typer.Exit(0 if final["status"] == "True" else 1)
+
+
+def _live(cluster: Cluster, run: str, console: Console) -> dict[str, Any] | None:
+    with Live(console=console, auto_refresh=False) as live:
+        for manifest in cluster.follow("flowruns", run):
+            live.update(Group(task_table(manifest), Text(headline(manifest))), refresh=True)
+            final = _verdict(manifest)
+            if final is not None:
+                return final
+    return None
+
+
+def _lines(cluster: Cluster, run: str, console: Console) -> dict[str, Any] | None:
+    told: dict[str, str] = {}
+    for manifest in cluster.follow("flowruns", run):
+        now = {task["name"]: task["state"] for task in manifest.get("status", {}).get("tasks", [])}
+        for name, state in now.items():
+            if told.get(f"task {name}") != state:
+                console.print(f"  task {name}: {state}", highlight=False, markup=False)
+                told[f"task {name}"] = state
+        words = headline(manifest)
+        if told.get("run") != words:
+            console.print(words, highlight=False, markup=False)
+            told["run"] = words
+        final = _verdict(manifest)
+        if final is not None:
+            console.print(task_table(manifest))
+            return final
+    return None
+
+
+def _verdict(manifest: dict[str, Any]) -> dict[str, Any] | None:
+    condition = find(manifest.get("status", {}).get("conditions", []), "Succeeded")
+    return dict(condition) if condition is not None and condition["status"] != "Unknown" else None
+
+
+def headline(manifest: dict[str, Any]) -> str:
+    """One line about the run: its state, its progress and why."""
+    status = manifest.get("status", {})
+    condition = find(status.get("conditions", []), "Succeeded") or {"reason": "Scheduled", "message": ""}
+    version = status.get("version", {}).get("name", manifest["spec"]["flow"])
+    progress = status.get("progress", {}).get("text")
+    parts = [f"{manifest['metadata']['name']} ({version})", condition["reason"]]
+    parts += [f"{progress} tasks"] if progress else []
+    return (
+        ": ".join([" ".join(parts), condition["message"].splitlines()[0]]) if condition["message"] else " ".join(parts)
+    )
+
+
+def task_table(manifest: dict[str, Any]) -> Table:
+    """The tasks of a run with their states and times."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("TASK", "STATE", "SECONDS", "RUNS", "MESSAGE"):
+        table.add_column(column, justify="right" if column in ("SECONDS", "RUNS") else "left")
+    for task in manifest.get("status", {}).get("tasks", []):
+        kind = getattr(states, task["state"], states.State)
+        state = Text(task["state"], style=kind.color)
+        table.add_row(task["name"], state, _seconds(task), str(task.get("runs", "")), Text(task.get("message", "")))
+    return table
+
+
+def _seconds(task: dict[str, Any]) -> str:
+    if "startedAt" not in task or "finishedAt" not in task:
+        return ""
+    return f"{(parse_timestamp(task['finishedAt']) - parse_timestamp(task['startedAt'])).total_seconds():.2f}"

@@ -1,0 +1,81 @@
+"""The one place of the SDK that talks to an API server with a user's kubeconfig."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headwater.core.errors import ClusterError
+from headwater.resources.names import GROUP, VERSION
+
+
+class Cluster:
+    """Our resources in one cluster and namespace, as the current user of kubeconfig (or the pod's account).
+
+    Raises ClusterError in words: no kubeconfig, no answer, no such object, not allowed.
+    """
+
+    def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
+        try:
+            from kubernetes import client, config, watch
+        except ImportError as error:
+            raise ClusterError(
+                f"This needs the Kubernetes client ({error}): pip install 'headwater[kubernetes]'"
+            ) from None
+        self._watch = watch
+        self._exception = client.exceptions.ApiException
+        try:
+            config.load_config(context=context)
+            contexts = config.list_kube_config_contexts() if namespace is None else None
+        except config.ConfigException as error:
+            raise ClusterError(f"No cluster is configured: {error}") from None
+        current = contexts[1] if contexts else {}
+        self.namespace = namespace or current.get("context", {}).get("namespace") or "default"
+        self._api = client.CustomObjectsApi()
+
+    def get(self, plural: str, name: str) -> dict[str, Any]:
+        """Return one of our objects."""
+        return dict(self._call(self._api.get_namespaced_custom_object, plural, name))
+
+    def follow(self, plural: str, name: str) -> Iterator[dict[str, Any]]:
+        """Yield an object as it is, and again whenever it changes; ends when it is deleted."""
+        current = self.get(plural, name)
+        yield current
+        while True:
+            stream = self._watch.Watch().stream(
+                self._api.list_namespaced_custom_object,
+                GROUP,
+                VERSION,
+                self.namespace,
+                plural,
+                field_selector=f"metadata.name={name}",
+                resource_version=current["metadata"]["resourceVersion"],
+                timeout_seconds=300,
+            )
+            try:
+                for event in stream:
+                    if event["type"] == "DELETED":
+                        return
+                    current = event["object"]
+                    yield current
+            except self._exception as error:
+                if error.status != 410:  # Gone: the version is too old; start from what is there now
+                    raise self._explain(error, plural, name) from None
+                current = self.get(plural, name)
+                yield current
+
+    def _call(self, function: Any, plural: str, name: str) -> Any:
+        try:
+            return function(GROUP, VERSION, self.namespace, plural, name)
+        except self._exception as error:
+            raise self._explain(error, plural, name) from None
+        except Exception as error:  # urllib3's, when nobody answers
+            raise ClusterError(f"The API server does not answer: {error}") from None
+
+    def _explain(self, error: Any, plural: str, name: str) -> ClusterError:
+        if error.status == 404:
+            return ClusterError(
+                f'There is no {plural.removesuffix("s")} "{name}" in namespace "{self.namespace}" '
+                f"(or Headwater is not installed); `kubectl get {plural} -A` lists what there is."
+            )
+        return ClusterError(f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {error.reason}')
