@@ -115,6 +115,10 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> None:
         operator.append(Operator(own, connect(dict(os.environ))))
         await operator[0].start()
 
+    @kopf.on.login(registry=registry, id="headwater-login")
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
     @kopf.on.cleanup(registry=registry, id="headwater-stop")
     async def stop(**_: Any) -> None:
         if operator:

@@ -30,7 +30,7 @@ class Settings:
             image_pull_policy=environment.get("HEADWATER_IMAGE_PULL_POLICY", default.image_pull_policy),
             tls=_boolean(environment, "HEADWATER_TLS", default.tls),
             keep_runner_seconds=_seconds(environment, "HEADWATER_KEEP_RUNNER_SECONDS", default.keep_runner_seconds),
-            log_level=environment.get("HEADWATER_LOG_LEVEL", default.log_level),
+            log_level=environment.get("HEADWATER_LOG_LEVEL", default.log_level).upper(),
         )
 
 
