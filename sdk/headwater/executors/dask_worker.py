@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,10 @@ TRIED_BYTES = 1 << 20
 
 # The programs that ProgramPlugins brought to this process.
 PROGRAMS: dict[str, PickledProgram] = {}
+
+
+# Called with the worker when a task run is over and its outcome is not yet told.
+AFTER_TASK_RUN: list[Callable[[Any], None]] = []
 
 
 class TaskFailure(Exception):
@@ -49,8 +53,11 @@ def run_on_worker(
     program: Program, info: RunInfo, topic: str, slug: str, task: int, run_count: int, inputs: Mapping[str, Any]
 ) -> Any:
     """Run one task on a worker: tell that it starts, return its value or raise TaskFailure."""
-    get_worker().log_event(topic, (task, run_count, time.time()))
+    worker = get_worker()
+    worker.log_event(topic, (task, run_count, time.time()))
     value, failure = run_task(program, info, slug, run_count, inputs, finish=check_portable)
+    for hook in AFTER_TASK_RUN:
+        hook(worker)
     if failure is None:
         return value
     raise TaskFailure(failure.type, failure.message, failure.traceback, _pickled(failure.exception)) from None

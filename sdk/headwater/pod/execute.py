@@ -20,7 +20,7 @@ from headwater.engine.events import Event, RunBegan, TaskStarted
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
 from headwater.executors.work import EntrypointProgram, RunInfo
-from headwater.pod import process
+from headwater.pod import lines, process
 from headwater.pod.handover import Handover, read_handover
 from headwater.pod.report import final_report, status_of, verdict
 from headwater.pod.reporter import Reporter, StatusApi
@@ -118,6 +118,8 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     from headwater.executors.dask import SCHEDULER_CONFIG, DaskSession, NeverAgain
     from headwater.pod.tls import security
 
+    # A worker looks whether the port is open before it speaks TLS.
+    logging.getLogger("distributed.comm.tcp").setLevel(logging.ERROR)
     # The engine shares this thread's interpreter lock with whatever the flow's handlers do.
     sys.setswitchinterval(0.0005)
     dask.config.set(RUNNER_CONFIG | SCHEDULER_CONFIG)
@@ -132,11 +134,13 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     )
     async with scheduler:
         scheduler.add_plugin(NeverAgain(scheduler))
-        inproc = next(address for address in scheduler.addresses if address.startswith("inproc"))
+        listeners = [listener.contact_address for listener in scheduler.listeners]
+        inproc = next(address for address in listeners if address.startswith("inproc"))
         async with Client(inproc, asynchronous=True, security=scheduler.security) as client:
             program = EntrypointProgram(handover.entrypoint, process.source_folders())
             session = DaskSession(client, program, info, drive)
             session.start()
+            client.subscribe_topic(lines.TOPIC, lines.show)
             await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
             session.close()
 

@@ -23,6 +23,7 @@ TERMINATION_BYTES = 4000
 
 def begin() -> None:
     """Log to standard error, and stop at once when told to: as process 1 it would not by itself."""
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when Dask is imported
     logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT, stream=sys.stderr, force=True)
     logging.getLogger("headwater").setLevel(os.environ.get("HEADWATER_LOG_LEVEL", "INFO"))
     signal.signal(signal.SIGTERM, _stop)
@@ -59,9 +60,8 @@ def source_folders() -> tuple[str, ...]:
     return (SOURCE_FOLDER,) if Path(SOURCE_FOLDER).is_dir() else ()
 
 
-def explain(error: BaseException, lines: int = 12) -> tuple[str, str]:
-    """Return an error as one sentence, and the last lines of its traceback."""
+def explain(error: BaseException, frames: int = 3) -> tuple[str, str]:
+    """Return an error as one sentence, and the last frames of its traceback."""
     message = str(error).strip().splitlines()
     sentence = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    text = "".join(traceback.format_exception(error)).rstrip().splitlines()
-    return sentence, "\n".join(text[-lines:])
+    return sentence, "".join(traceback.format_exception(error, limit=-frames, chain=False)).rstrip()

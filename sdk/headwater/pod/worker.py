@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from headwater.executors.work import EntrypointProgram
-from headwater.pod import process
+from headwater.pod import lines, process
 from headwater.pod.handover import Handover, read_handover
 from headwater.resources.names import RUN_FOLDER
 
@@ -35,6 +35,7 @@ WORKER_CONFIG = {
 
 def main() -> None:
     """Serve the attempt that this pod was made for until its scheduler is gone."""
+    lines.capture()
     process.begin()
     try:
         handover = read_handover(Path(RUN_FOLDER))
@@ -44,8 +45,9 @@ def main() -> None:
     import dask
     import distributed  # noqa: F401  # the long part of the start, before anybody waits for this worker
 
-    from headwater.executors import dask_worker  # noqa: F401  # the same
+    from headwater.executors.dask_worker import AFTER_TASK_RUN
 
+    AFTER_TASK_RUN.append(lines.send)
     dask.config.set(WORKER_CONFIG)
     _import_flow(handover)
     _wait_for(address)
@@ -93,7 +95,9 @@ async def _serve(handover: Handover, address: str) -> None:
         death_timeout=60,
     )
     async with worker:
+        sending = asyncio.create_task(lines.send_for_ever(worker))
         await worker.finished()
+        sending.cancel()
 
 
 if __name__ == "__main__":

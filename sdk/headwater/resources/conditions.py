@@ -47,27 +47,32 @@ class Condition:
     message: str
 
 
+# In the conditions that the schema gives to a fresh object.
+NEVER = "1970-01-01T00:00:00Z"
+
 # A message is for a person: what is longer is shortened, keeping the beginning.
 MESSAGE_LENGTH = 2000
 
 
 def run_conditions(state: RunState, message: str) -> list[Condition]:
-    """Return all conditions of a FlowRun in this state."""
+    """Return all conditions of a FlowRun in this state. Succeeded has the whole message, with a traceback
+    if there is one; the others its first line."""
+    brief = message.partition("\n")[0]
     if not state.finished:
         return [
             Condition("Succeeded", Status.UNKNOWN, state, message),
-            Condition("Finished", Status.FALSE, state, message),
-            Condition("Ready", Status.FALSE, state, message),
-            Condition("Reconciling", Status.TRUE, state, message),
+            Condition("Finished", Status.FALSE, state, brief),
+            Condition("Ready", Status.FALSE, state, brief),
+            Condition("Reconciling", Status.TRUE, state, brief),
         ]
     succeeded = state is RunState.SUCCESS
     verdict = Status.TRUE if succeeded else Status.FALSE
     conditions = [
         Condition("Succeeded", verdict, state, message),
-        Condition("Finished", Status.TRUE, state, message),
-        Condition("Ready", verdict, state, message),
+        Condition("Finished", Status.TRUE, state, brief),
+        Condition("Ready", verdict, state, brief),
     ]
-    return conditions if succeeded else [*conditions, Condition("Stalled", Status.TRUE, state, message)]
+    return conditions if succeeded else [*conditions, Condition("Stalled", Status.TRUE, state, brief)]
 
 
 def ready(reason: str, message: str) -> list[Condition]:
@@ -99,7 +104,7 @@ def to_manifest(
     result = []
     for new in conditions:
         seen = old.get(new.type)
-        changed = seen is None or seen["status"] != new.status
+        changed = seen is None or seen["status"] != new.status or seen["lastTransitionTime"] == NEVER
         message = new.message if len(new.message) <= MESSAGE_LENGTH else new.message[: MESSAGE_LENGTH - 1] + "…"
         result.append(
             {
@@ -107,7 +112,7 @@ def to_manifest(
                 "status": str(new.status),
                 "reason": str(new.reason),
                 "message": message,
-                "lastTransitionTime": timestamp(now) if changed or seen is None else seen["lastTransitionTime"],
+                "lastTransitionTime": timestamp(now) if seen is None or changed else seen["lastTransitionTime"],
                 "observedGeneration": generation,
             }
         )

@@ -1,0 +1,98 @@
+"""What a worker prints and logs, brought to the runner: the workers are gone when somebody wants to read it.
+
+A worker's output still goes to its own pod log; besides, whole lines are sent to the runner at most every
+FLUSH_SECONDS, and at the end of each task run. They go over Dask's event log, many lines a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import threading
+from typing import Any, TextIO
+
+TOPIC = "headwater-lines"
+FLUSH_SECONDS = 0.05
+# What one message may hold; a task that prints more in that time loses the middle, not the run.
+MAX_LINES = 2000
+
+
+class Tee(io.TextIOBase):
+    """A text stream that writes to another and keeps whole lines until they are taken."""
+
+    def __init__(self, stream: TextIO, lines: LineBuffer) -> None:
+        self._stream = stream
+        self._lines = lines
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        self._stream.write(text)
+        *whole, self._rest = (self._rest + text).split("\n")
+        if whole:
+            self._lines.add(whole)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return False
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # TextIOBase says it may be None
+        return self._stream.encoding
+
+
+class LineBuffer:
+    """Lines of all threads, in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._dropped = 0
+
+    def add(self, lines: list[str]) -> None:
+        with self._lock:
+            room = MAX_LINES - len(self._lines)
+            self._lines += lines[: max(0, room)]
+            self._dropped += max(0, len(lines) - max(0, room))
+
+    def take(self) -> list[str]:
+        with self._lock:
+            lines, dropped = self._lines, self._dropped
+            self._lines, self._dropped = [], 0
+        return [*lines, f"... {dropped} more lines in the worker's own log"] if dropped else lines
+
+
+LINES = LineBuffer()
+
+
+def capture() -> None:
+    """Let this process keep what it writes from now on. Before logging is set up, so that logs count too."""
+    sys.stdout = Tee(sys.stdout, LINES)
+    sys.stderr = Tee(sys.stderr, LINES)
+
+
+def send(worker: Any) -> None:
+    """Send what has been written since; from any thread."""
+    lines = LINES.take()
+    if lines:
+        worker.log_event(TOPIC, {"pod": worker.name, "lines": lines})
+
+
+async def send_for_ever(worker: Any) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        send(worker)
+
+
+def show(event: tuple[float, Any]) -> None:
+    """Write a worker's lines into the runner's own log."""
+    message = event[1]
+    text = "".join(f"{message['worker']} | {line}\n" for line in message["lines"])
+    sys.stdout.write(text)
+    sys.stdout.flush()
