@@ -83,7 +83,7 @@ def test_importing_headwater_loads_neither_dask_nor_kubernetes() -> None:
         (lambda: Parameter("p", default=object()), FlowError, "cannot be written as JSON"),
     ],
 )
-def test_wrong_tasks_and_flows_say_what_to_do(build, error, words) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_tasks_and_flows_say_what_to_do(build, error, words) -> None:
     with pytest.raises(error, match=words):
         build()
 
@@ -104,7 +104,7 @@ def test_wrong_tasks_and_flows_say_what_to_do(build, error, words) -> None:  # t
         (lambda f: f.add_task("x"), TypeError, "is not a task"),
     ],
 )
-def test_wrong_use_inside_a_flow_says_what_to_do(build, error, words) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_use_inside_a_flow_says_what_to_do(build, error, words) -> None:
     with pytest.raises(error, match=words), Flow("f") as flow:
         build(flow)
 

@@ -1,0 +1,176 @@
+"""What the operator decides about a Flow and its FlowVersions, as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headwater.resources.versions import spec_hash, versioned
+from headwater_operator.flows import plan as flows
+from headwater_operator.kinds import POD
+from headwater_operator.plans import Delete, Plan
+from headwater_operator.versions import plan as versions
+
+
+def hash_of(flow: dict[str, Any]) -> str:
+    return spec_hash(versioned(flow["spec"], "headwater/runtime:dev"))
+
+
+def decide_flow(make, flow, found, runs=()) -> Plan:
+    return flows.plan(flows.Observed(flow, list(found), list(runs)), make.settings, make.now)
+
+
+def test_a_new_flow_gets_version_1_with_all_that_decides_what_runs(make) -> None:
+    flow = make.flow(parameters={"airport": "ZRH"}, execution={"workers": 2})
+    (made,) = decide_flow(make, flow, []).create
+    assert made["metadata"]["name"] == "etl-v1"
+    assert made["metadata"]["labels"]["headwater.dev/spec-hash"] == hash_of(flow)
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "uid-etl"
+    assert made["spec"] == {
+        "flow": "etl",
+        "number": 1,
+        "image": "acme/etl:1",
+        "entrypoint": "flow.py:flow",
+        "parameters": {"airport": "ZRH"},
+        "execution": {"workers": 2},
+    }
+
+
+def test_an_edit_gets_the_next_number_and_a_rollback_the_old_version(make, condition) -> None:
+    old, new = make.flow(), make.flow(image="acme/etl:2")
+    v1, v2 = make.version(1, hash=hash_of(old)), make.version(2, hash=hash_of(new))
+    assert decide_flow(make, new, [v1]).create[0]["metadata"]["name"] == "etl-v2"
+    assert decide_flow(make, new, [v1, v2]).status["currentVersion"] == {"name": "etl-v2", "number": 2}
+    rollback = decide_flow(make, old, [v1, v2])
+    assert rollback.create == ()
+    assert rollback.status["currentVersion"] == {"name": "etl-v1", "number": 1}
+    assert condition(rollback.status, "Ready") == ("True", "VersionReady", "etl-v1 is current")
+
+
+def test_nothing_changed_makes_no_version(make) -> None:
+    flow = make.flow(parameters={"b": 1, "a": 2})
+    same = make.flow(parameters={"a": 2, "b": 1})
+    assert decide_flow(make, same, [make.version(1, hash=hash_of(flow))]).create == ()
+
+
+def test_a_broken_version_leaves_the_last_good_one_current(make, condition) -> None:
+    old, new = make.flow(), make.flow(image="acme/etl:2")
+    new["status"] = {"currentVersion": {"name": "etl-v1", "number": 1}}
+    broken = make.version(2, ready=False, hash=hash_of(new))
+    text = "the flow cannot be imported: NameError: x"
+    broken["status"]["conditions"] = [
+        {"type": "Ready", "status": "False", "reason": "InspectionFailed", "message": text},
+        {"type": "Stalled", "status": "True", "reason": "InspectionFailed", "message": text},
+    ]
+    made = decide_flow(make, new, [make.version(1, hash=hash_of(old)), broken])
+    assert made.status["currentVersion"]["number"] == 1
+    assert condition(made.status, "Stalled") == (
+        "True",
+        "InspectionFailed",
+        f"etl-v2 cannot be used; etl-v1 stays current: {text}",
+    )
+
+
+def test_a_flow_counts_its_runs_and_shows_the_last(make) -> None:
+    from headwater.resources.conditions import RunState
+
+    flow = make.flow()
+    done = {"conditions": make.conditions(RunState.FAILED, "no"), "finishedAt": "2026-11-23T12:00:09Z"}
+    earlier = {"conditions": make.conditions(RunState.SUCCESS, "ok"), "finishedAt": "2026-11-23T11:00:09Z"}
+    runs = [make.run("a", status=done), make.run("b", status=earlier), make.run("c")]
+    status = decide_flow(make, flow, [make.version(1, hash=hash_of(flow))], runs).status
+    assert status["runs"] == {"active": 1}
+    assert status["lastRun"] == {"name": "a", "state": "Failed", "finishedAt": "2026-11-23T12:00:09Z"}
+
+
+# Versions
+
+
+def decide_version(make, version, pod=None, **more) -> Plan:
+    seen = versions.Observed(version, pod, **{"account": True, **more})
+    return versions.plan(seen, make.settings, make.now)
+
+
+def test_a_version_is_inspected_by_a_pod_of_its_own_image(make) -> None:
+    version = make.version(ready=False, source={"files": {"flow.py": "x = 1"}})
+    source, pod = decide_version(make, version).create
+    assert source["data"] == {"flow.py": "x = 1"}
+    assert pod["metadata"]["name"] == "etl-v1-inspect"
+    assert pod["spec"]["containers"][0]["image"] == "acme/etl:1"
+    (account,) = decide_version(make, version, account=False).create
+    assert account["kind"] == "ServiceAccount"
+
+
+DIGEST = "acme/etl@sha256:abc"
+
+
+@pytest.mark.parametrize(
+    ("phase", "container", "status", "expected"),
+    [
+        (
+            "Pending",
+            {"state": {"waiting": {"reason": "ContainerCreating"}}},
+            {},
+            ("Ready", "Unknown", "Inspecting", "looking at the flow in acme/etl:1"),
+        ),
+        (
+            "Pending",
+            {"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}},
+            {},
+            ("Stalled", "True", "ImagePullBackOff", 'image "acme/etl:1" cannot be pulled: not found'),
+        ),
+        (
+            "Failed",
+            {"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}},
+            {},
+            (
+                "Stalled",
+                "True",
+                "InspectionFailed",
+                "the inspection pod etl-v1-inspect failed: OOMKilled with exit code 137",
+            ),
+        ),
+        (
+            "Running",
+            {},
+            {"error": {"message": "NameError: x", "traceback": "File flow.py"}},
+            ("Stalled", "True", "InspectionFailed", "the flow cannot be imported: NameError: x\nFile flow.py"),
+        ),
+        (
+            "Succeeded",
+            {"imageID": DIGEST},
+            {"graph": {"counts": {"tasks": 3, "edges": 2}}},
+            ("Ready", "True", "Inspected", f"3 tasks, image {DIGEST}"),
+        ),
+        (
+            "Succeeded",
+            {"imageID": "sha256:abc"},
+            {"graph": {"counts": {"tasks": 1, "edges": 0}}},
+            ("Ready", "True", "Inspected", "1 task, image acme/etl:1"),
+        ),
+    ],
+)
+def test_what_an_inspection_says(make, condition, phase, container, status, expected) -> None:
+    version = make.version(ready=False)
+    version["status"].update(status)
+    made = decide_version(make, version, make.pod("etl-v1-inspect", "inspection", phase, **container))
+    assert (expected[0], *condition(made.status, expected[0])) == expected
+    assert made.status["attempt"] == {"podName": "etl-v1-inspect", "podUID": "uid-etl-v1-inspect"}
+    assert made.status.get("image") == (DIGEST if container.get("imageID") == DIGEST else None)
+
+
+def test_a_good_inspection_waits_for_its_last_write(make) -> None:
+    version = make.version(ready=False)
+    assert decide_version(make, version, make.pod("p", "inspection", "Succeeded")) == Plan(again_seconds=1.0)
+
+
+def test_the_pod_of_a_good_inspection_goes_that_of_a_failed_one_stays(make) -> None:
+    pod = make.pod("etl-v1-inspect", "inspection", "Succeeded")
+    assert decide_version(make, make.version(), pod) == Plan(delete=(Delete(POD, "etl-v1-inspect"),))
+    broken = make.version()
+    broken["status"]["conditions"] = [
+        {"type": "Ready", "status": "False", "reason": "InspectionFailed", "message": "x"}
+    ]
+    assert decide_version(make, broken, pod) == Plan()
+    assert decide_version(make, broken) == Plan(), "and it is not inspected again"
