@@ -220,9 +220,12 @@ def test_a_runner_may_not_write_to_another_run(
     assert forbidden(report(theirs, pod.token, REPORT), words)
 
 
-def test_a_pod_of_the_same_name_is_another_pod(report: Ask, make_run: Make, pod: Pod) -> None:
-    earlier = make_run("earlier", Pod(pod.name, "00000000-0000-0000-0000-000000000000", pod.namespace))
-    assert forbidden(report(earlier, pod.token, REPORT), NOT_ITS_OWN)
+def test_a_pod_is_known_by_its_name_and_its_uid(report: Ask, make_run: Make, pod: Pod) -> None:
+    for name, other in (
+        ("earlier", Pod(pod.name, "00000000-0000-0000-0000-000000000000", pod.namespace)),
+        ("renamed", Pod("other", pod.uid, pod.namespace)),
+    ):
+        assert forbidden(report(make_run(name, other), pod.token, REPORT), NOT_ITS_OWN)
 
 
 def test_a_pod_writes_in_its_own_namespace_only(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 FOLDER = Path(__file__).parents[2] / "crds"
+REFERENCE = FOLDER.parent / "docs" / "reference" / "resources.md"
 KINDS = ("flow", "flowversion", "flowrun")
 
 # kubectl apply keeps a copy of what it applied in an annotation of at most this size.
@@ -50,6 +52,15 @@ def fields(kind: str) -> list[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_is_described(kind: str) -> None:
     assert [path for path, node in fields(kind) if not node.get("description", "").strip()] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_in_the_reference(kind: str) -> None:
+    """Down to the second level, where the tables end."""
+    text = re.sub(r"```.*?```", "", REFERENCE.read_text(), flags=re.DOTALL)
+    words = set(re.findall(r"[A-Za-z]+", " ".join(re.findall(r"`[^`]+`", text))))
+    named = {path.rsplit(".", 1)[1] for path, _ in fields(kind) if "[" not in path and path.count(".") in (2, 3)}
+    assert named - words == set()
 
 
 @pytest.mark.parametrize("kind", KINDS)
