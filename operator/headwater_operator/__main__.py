@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 
-import kopf
+# As process 1 of a container nothing stops by itself: until Kopf listens, stop at once.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
 
-from headwater_operator.handlers import register
-from headwater_operator.settings import Settings
+import kopf  # noqa: E402  # the imports take a second, in which a signal must count
+
+from headwater_operator.handlers import register  # noqa: E402
+from headwater_operator.settings import Settings  # noqa: E402
 
 LIVENESS = "http://0.0.0.0:8080/healthz"
 

@@ -9,7 +9,8 @@ import pytest
 
 pytestmark = pytest.mark.cluster
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 def test_hello(project: Any) -> None:
@@ -17,3 +18,87 @@ def test_hello(project: Any) -> None:
     run = project.finish("hello-1")
     assert run["status"]["progress"]["text"] == "3/3"
     assert "Hello, Ada! That is" in project.kubectl("logs", "hello-1-a1").stdout
+
+
+def test_aircraft(project: Any) -> None:
+    """Real recorded traffic through the code slide's five tasks, on workers, into SQLite on a volume."""
+    set_aside_volume(project, "aircraft-data")
+    project.kubectl("apply", "-f", str(EXAMPLES / "aircraft"))
+    run = project.finish("aircraft-1", 180)
+    assert {task["name"]: task["state"] for task in run["status"]["tasks"]} == {
+        "extract_reference_data": "Success",
+        "extract_live_data": "Success",
+        "transform": "Success",
+        "load_reference_data": "Success",
+        "load_live_data": "Success",
+    }
+    rows = read_rows(project, "aircraft-data")
+    assert rows == here(), "the volume holds what the same flow writes on a laptop"
+
+    # The same run again writes the same rows again: they are replaced, not doubled.
+    project.run("aircraft-2", "aircraft-etl", parameters={"airport": "ZRH"})
+    project.finish("aircraft-2", 180)
+    assert read_rows(project, "aircraft-data") == rows
+
+    # An airport that no recording covers is told in words.
+    project.run("aircraft-3", "aircraft-etl", parameters={"airport": "IAD"})
+    run = project.finish("aircraft-3", 180)
+    condition = next(c for c in run["status"]["conditions"] if c["type"] == "Succeeded")
+    assert condition["reason"] == "Failed"
+    assert condition["message"].startswith('Task "extract_live_data" failed: ValueError')
+    assert "IAD" in condition["message"]
+
+
+COUNT = """
+import json, sqlite3, sys
+tables = [name for (name,) in sqlite3.connect(sys.argv[1]).execute("select name from sqlite_master where type='table'")]
+count = lambda table: sqlite3.connect(sys.argv[1]).execute(f"select count(*) from {table}").fetchone()[0]
+print(json.dumps({table: count(table) for table in sorted(tables)}))
+"""
+
+
+def set_aside_volume(project: Any, claim: str) -> None:
+    """On a local node, which has no storage class, set a volume aside for the claim."""
+    if project.kubectl("get", "storageclass", "-o", "name").stdout:
+        return
+    subprocess.run([ROOT / "localnode" / "localnode", "volume", f"{project.name}/{claim}"], check=True)
+
+
+def read_rows(project: Any, claim: str) -> dict[str, int]:
+    """Count the rows of each table, from a pod that mounts the volume."""
+    flow = project.get("pods", "-l", "headwater.dev/run=aircraft-1,headwater.dev/role=runner")["items"][0]
+    spec = {key: flow["spec"][key] for key in ("securityContext", "automountServiceAccountToken")}
+    container = {key: flow["spec"]["containers"][0][key] for key in ("image", "imagePullPolicy", "securityContext")}
+    name = f"reader-{secrets.token_hex(3)}"
+    container |= {
+        "name": "reader",
+        "command": ["python", "-c", COUNT, "/data/aircraft.sqlite"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    spec |= {
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
+    }
+    project.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    project.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", f"pod/{name}")
+    return json.loads(project.kubectl("logs", name).stdout)
+
+
+def here() -> dict[str, int]:
+    """The rows that `headwater run` writes for the same parameters, on each of its executors."""
+    found = []
+    for executor in ("local", "dask"):
+        with tempfile.TemporaryDirectory() as folder:
+            database = f"{folder}/aircraft.sqlite"
+            subprocess.run(
+                [sys.executable, "-m", "headwater.cli.main", "run", str(EXAMPLES / "aircraft" / "flow.py")]
+                + ["--param", "airport=ZRH", "--executor", executor],
+                env={**os.environ, "AIRCRAFT_DB": database},
+                check=True,
+                capture_output=True,
+            )
+            answer = subprocess.run([sys.executable, "-c", COUNT, database], check=True, capture_output=True, text=True)
+            found.append(json.loads(answer.stdout))
+    assert found[0] == found[1]
+    return found[0]

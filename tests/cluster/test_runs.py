@@ -344,7 +344,7 @@ def test_large_results_go_from_worker_to_worker(project: Any) -> None:
 
         @task
         def make(name):
-            time.sleep(1.5)  # so that each worker makes one
+            time.sleep(5)  # long enough for the second worker to come and take one
             return bytes(50_000_000)
 
         @task

@@ -7,6 +7,7 @@ its arguments. `task.run(...)` is the plain function.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # Arguments of a call that belong to the flow, not to the task's function.
 RESERVED_ARGUMENTS = ("upstream_tasks", "flow", "task_args", "mapped")
+
+
+# A task is copied for every call, its function is not.
+_signature = functools.lru_cache(maxsize=4096)(inspect.signature)
 
 
 class Task:
@@ -62,7 +67,7 @@ class Task:
 
     def signature(self) -> inspect.Signature:
         """The arguments that a call of this task takes."""
-        return inspect.signature(self.run)
+        return _signature(self.run)
 
     def _check_signature(self) -> None:
         if getattr(self.run, "__func__", None) is Task.run:

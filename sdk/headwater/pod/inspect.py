@@ -20,6 +20,7 @@ from headwater.core.flow import Flow
 from headwater.core.parameter import parameters_schema
 from headwater.engine.plan import Plan, labels, make_plan
 from headwater.pod import process
+from headwater.pod.report import NAME_LENGTH, shorten
 from headwater.pod.reporter import Reporter, StatusApi
 
 logger = logging.getLogger("headwater.inspect")
@@ -67,9 +68,11 @@ def _entries(plan: Plan) -> list[dict[str, Any]]:
     names = labels(plan)
     return [
         {
-            "name": names[i],
-            "slug": task.slug,
-            "upstream": [plan.tasks[up].slug for up in task.upstream if plan.tasks[up].parameter is None],
+            "name": shorten(names[i], NAME_LENGTH),
+            "slug": shorten(task.slug, NAME_LENGTH),
+            "upstream": [
+                shorten(plan.tasks[up].slug, NAME_LENGTH) for up in task.upstream if plan.tasks[up].parameter is None
+            ],
         }
         for i, task in enumerate(plan.tasks)
         if task.parameter is None

@@ -19,6 +19,7 @@ from headwater.resources.conditions import RunState, timestamp
 # The whole status has to stay below 64 KiB; the operator's part is small.
 TASKS_BYTES = 48 * 1024
 MAX_TASKS = 500
+NAME_LENGTH = 256
 MESSAGE_LENGTH = 500
 SHORT_MESSAGE_LENGTH = 80
 
@@ -79,7 +80,7 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
 
 
 def _entry(name: str, task: Any, length: int) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": _shorten(name, 256), "state": task.state.name}
+    entry: dict[str, Any] = {"name": shorten(name, NAME_LENGTH), "state": task.state.name}
     if task.started_at is not None:
         entry["startedAt"] = timestamp(task.started_at)
     if task.finished_at is not None:
@@ -88,11 +89,11 @@ def _entry(name: str, task: Any, length: int) -> dict[str, Any]:
         entry["runs"] = task.run_count
     # That a task succeeded needs no words; that it waits or failed does.
     if task.state.is_failed() or task.state.is_retrying():
-        entry["message"] = _shorten(task.state.message or "", length)
+        entry["message"] = shorten(task.state.message or "", length)
     return entry
 
 
-def _shorten(text: str, length: int) -> str:
+def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -111,7 +112,7 @@ def verdict(run: Run) -> tuple[RunState, str]:
     words = f'Task "{names[i]}" {"crashed" if task.state.is_crashed() else "failed"}: {task.state.message}'
     if len(causes) > 1:
         words += f" ({len(causes) - 1} more failed by themselves)"
-    return RunState.FAILED, _shorten(words, MESSAGE_LENGTH)
+    return RunState.FAILED, shorten(words, MESSAGE_LENGTH)
 
 
 def final_report(state: RunState, message: str, at: float) -> dict[str, Any]:
