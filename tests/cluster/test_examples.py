@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,7 @@ pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+HEADWATER = [sys.executable, "-m", "headwater.cli.main"]
 
 
 def test_hello(project: Any) -> None:
@@ -92,8 +99,15 @@ def here() -> dict[str, int]:
         with tempfile.TemporaryDirectory() as folder:
             database = f"{folder}/aircraft.sqlite"
             subprocess.run(
-                [sys.executable, "-m", "headwater.cli.main", "run", str(EXAMPLES / "aircraft" / "flow.py")]
-                + ["--param", "airport=ZRH", "--executor", executor],
+                [
+                    *HEADWATER,
+                    "run",
+                    str(EXAMPLES / "aircraft" / "flow.py"),
+                    "--param",
+                    "airport=ZRH",
+                    "--executor",
+                    executor,
+                ],
                 env={**os.environ, "AIRCRAFT_DB": database},
                 check=True,
                 capture_output=True,
