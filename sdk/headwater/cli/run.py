@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from headwater.cli.console import console
 from headwater.cli.values import parse_parameters
 from headwater.core.entrypoint import load_flow
 from headwater.core.errors import EntrypointError, HeadwaterError
@@ -75,6 +75,6 @@ def print_states(flow: Flow, state: State) -> None:
         name = task.name if len(flow.get_tasks(task.name)) == 1 else slug
         message = results[task].message or "" if results[task].is_failed() else ""
         table.add_row(name, f"[{results[task].color}]{results[task].name}[/]", message)
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(f"{flow.name}: [{state.color}]{state.name}[/]")
+    out = console()
+    out.print(table)
+    out.print(f"{flow.name}: [{state.color}]{state.name}[/]")

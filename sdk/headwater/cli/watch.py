@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headwater import states
+from headwater.cli.console import console
 from headwater.core.errors import ClusterError
 from headwater.kubernetes.client import Cluster
 from headwater.resources.conditions import find, parse_timestamp
@@ -25,16 +26,16 @@ def watch(
 
     Exits 0 on success, 1 when the run did not succeed, 2 when it cannot be followed.
     """
-    console = Console(soft_wrap=True)
-    follow = _live if console.is_terminal else _lines
-    final = follow(Cluster(namespace, context), run, console)
+    out = console()
+    follow = _live if out.is_terminal else _lines
+    final = follow(Cluster(namespace, context), run, out)
     if final is None:
         raise ClusterError(f'FlowRun "{run}" was deleted before it was finished.')
     raise typer.Exit(0 if final["status"] == "True" else 1)
 
 
-def _live(cluster: Cluster, run: str, console: Console) -> dict[str, Any] | None:
-    with Live(console=console, auto_refresh=False) as live:
+def _live(cluster: Cluster, run: str, out: Console) -> dict[str, Any] | None:
+    with Live(console=out, auto_refresh=False) as live:
         for manifest in cluster.follow("flowruns", run):
             live.update(Group(task_table(manifest), Text(headline(manifest))), refresh=True)
             final = _verdict(manifest)
@@ -43,21 +44,21 @@ def _live(cluster: Cluster, run: str, console: Console) -> dict[str, Any] | None
     return None
 
 
-def _lines(cluster: Cluster, run: str, console: Console) -> dict[str, Any] | None:
+def _lines(cluster: Cluster, run: str, out: Console) -> dict[str, Any] | None:
     told: dict[str, str] = {}
     for manifest in cluster.follow("flowruns", run):
         now = {task["name"]: task["state"] for task in manifest.get("status", {}).get("tasks", [])}
         for name, state in now.items():
             if told.get(f"task {name}") != state:
-                console.print(f"  task {name}: {state}", highlight=False, markup=False)
+                out.print(f"  task {name}: {state}", highlight=False, markup=False)
                 told[f"task {name}"] = state
         words = headline(manifest)
         if told.get("run") != words:
-            console.print(words, highlight=False, markup=False)
+            out.print(words, highlight=False, markup=False)
             told["run"] = words
         final = _verdict(manifest)
         if final is not None:
-            console.print(task_table(manifest))
+            out.print(task_table(manifest))
             return final
     return None
 
