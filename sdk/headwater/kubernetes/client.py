@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from headwater.core.errors import ClusterError
 from headwater.resources.names import GROUP, VERSION
+
+ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _load(config: Any, context: str | None) -> str | None:
+    """Load kubeconfig, or in a pod its account; return the namespace that goes with it."""
+    if context is None and "KUBECONFIG" not in os.environ and ACCOUNT_NAMESPACE.exists():
+        config.load_incluster_config()
+        return ACCOUNT_NAMESPACE.read_text().strip()
+    config.load_kube_config(context=context)
+    contexts, active = config.list_kube_config_contexts()
+    chosen = active if context is None else next(c for c in contexts if c["name"] == context)
+    namespace = chosen["context"].get("namespace")
+    return str(namespace) if namespace else None
 
 
 class Cluster:
@@ -25,12 +41,10 @@ class Cluster:
         self._watch = watch
         self._exception = client.exceptions.ApiException
         try:
-            config.load_config(context=context)
-            contexts = config.list_kube_config_contexts() if namespace is None else None
+            own = _load(config, context)
         except config.ConfigException as error:
-            raise ClusterError(f"No cluster is configured: {error}") from None
-        current = contexts[1] if contexts else {}
-        self.namespace = namespace or current.get("context", {}).get("namespace") or "default"
+            raise ClusterError(f"No cluster is configured (KUBECONFIG, ~/.kube/config): {error}") from None
+        self.namespace = namespace or own or "default"
         self._api = client.CustomObjectsApi()
 
     def get(self, plural: str, name: str) -> dict[str, Any]:

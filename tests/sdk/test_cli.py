@@ -1,0 +1,147 @@
+"""The command line as a person meets it: exit codes, and one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from headwater.cli.values import parse_parameters
+from headwater.cli.watch import headline
+from headwater.core.entrypoint import load_flow
+from headwater.core.errors import EntrypointError, ParameterError
+
+FLOW = """
+    from headwater import Flow, Parameter, task
+
+    @task
+    def double(n):
+        return 2 * n
+
+    @task
+    def check(n):
+        assert n < 100, "too many"
+
+    with Flow("numbers") as flow:
+        check(double(Parameter("n", default=1)))
+
+    flow.run()  # a script may end so; loading it for another run must not run it
+"""
+
+
+def write(folder: Path, code: str, name: str = "numbers_flow.py") -> Path:
+    file = folder / name
+    file.write_text(textwrap.dedent(code))
+    return file
+
+
+def headwater(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+    return subprocess.run(
+        [sys.executable, "-m", "headwater.cli.main", *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**environment, "HOME": str(cwd or "/nonexistent")},
+    )
+
+
+def test_a_run_prints_its_tasks_and_exits_0(tmp_path: Path) -> None:
+    done = headwater("run", str(write(tmp_path, FLOW)), "--param", "n=4")
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["TASK", "STATE", "MESSAGE"],
+        ["double", "Success"],
+        ["check", "Success"],
+        ["numbers:", "Success"],
+    ]
+    assert "Flow run SUCCESS" in done.stderr
+    assert done.stderr.count("Beginning Flow run") == 1
+
+
+def test_a_failed_run_says_why_and_exits_1(tmp_path: Path) -> None:
+    done = headwater("run", str(write(tmp_path, FLOW)) + ":flow", "-p", "n=50")
+    assert done.returncode == 1
+    assert "AssertionError: too many" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.py"], 'There is no file "nowhere.py"'),
+        (["no_such_module:flow"], 'there is no module "no_such_module"'),
+        (["numbers_flow.py:flaw"], "has no such attribute; the module holds these flows: flow"),
+        (["numbers_flow.py:double"], "that is a FunctionTask, not a Flow"),
+        (["numbers flow.py"], "is not of the form"),
+        (["two.py"], "holds these flows: a, b; name one"),
+        (["broken.py"], "ZeroDivisionError"),
+        (["numbers_flow.py", "-p", "m=1"], "unexpected parameters: m; it has n"),
+        (["numbers_flow.py", "-p", "n"], "give a name and a value"),
+        (["numbers_flow.py", "-p", "n=1", "-p", "n=2"], "given twice"),
+    ],
+)
+def test_what_cannot_run_is_one_clear_error_and_exits_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+    write(tmp_path, FLOW)
+    write(tmp_path, "from headwater import Flow\na = Flow('a')\nb = Flow('b')\n", "two.py")
+    write(tmp_path, "1 / 0\n", "broken.py")
+    done = headwater("run", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("headwater: ") or "broken.py" in arguments
+    assert words in done.stderr
+    assert "site-packages" not in done.stderr
+
+
+def test_watch_without_a_cluster_says_so(tmp_path: Path) -> None:
+    done = headwater("watch", "etl-1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("headwater: No cluster is configured")
+    assert done.stderr.count("\n") == 1
+
+
+def test_parameters_are_json_or_text() -> None:
+    given = ["n=200", "airport=ZRH", "flag=true", "list=[1, 2]", "empty=", "url=a=b"]
+    assert parse_parameters(given) == {
+        "n": 200,
+        "airport": "ZRH",
+        "flag": True,
+        "list": [1, 2],
+        "empty": "",
+        "url": "a=b",
+    }
+    with pytest.raises(ParameterError):
+        parse_parameters(["=1"])
+
+
+def test_a_flow_may_import_what_lies_beside_it_and_is_loaded_once(tmp_path: Path) -> None:
+    write(tmp_path, "VALUE = 7\n", "beside_it.py")
+    write(tmp_path, "import beside_it\nfrom headwater import Flow\nflow = Flow(str(beside_it.VALUE))\n", "loads.py")
+    flow = load_flow("loads.py:flow", [tmp_path])
+    assert flow.name == "7"
+    assert load_flow("loads.py:flow", [tmp_path]) is flow
+
+
+def test_a_file_does_not_displace_a_module_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path, "from headwater import Flow\nflow = Flow('mine')\n", "json.py")
+    assert load_flow("json.py:flow", [tmp_path]).name == "mine"
+    import json
+
+    assert json.dumps(1) == "1"
+    with pytest.raises(EntrypointError):
+        load_flow("json.py:nothing", [tmp_path])
+
+
+def test_a_headline_is_one_line() -> None:
+    manifest = {
+        "metadata": {"name": "etl-1"},
+        "spec": {"flow": "etl"},
+        "status": {
+            "version": {"name": "etl-v2"},
+            "progress": {"text": "2/3"},
+            "conditions": [{"type": "Succeeded", "reason": "Failed", "message": "KeyError: 'x'\nTraceback"}],
+        },
+    }
+    assert headline(manifest) == "etl-1 (etl-v2) Failed 2/3 tasks: KeyError: 'x'"

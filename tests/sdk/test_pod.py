@@ -1,0 +1,250 @@
+"""What runs in a flow's pods, as far as it needs no cluster: report, reporter, handover, lines, inspection."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater import Flow, Parameter, task
+from headwater.core.errors import ClusterError
+from headwater.core.parameter import parameters_schema
+from headwater.engine.events import Failure, RunBegan, TaskCrashed, TaskFailed, TaskStarted, TaskSucceeded
+from headwater.engine.machine import Run, step
+from headwater.engine.plan import make_plan
+from headwater.pod import process
+from headwater.pod.handover import Handover, HandoverError, read_handover
+from headwater.pod.inspect import GRAPH_BYTES, graph_of
+from headwater.pod.lines import MAX_LINES, LineBuffer, Tee
+from headwater.pod.report import MAX_TASKS, TASKS_BYTES, final_report, status_of, task_entries, verdict
+from headwater.pod.reporter import Reporter, WriteError
+from headwater.resources.conditions import RunState
+
+
+@task
+def extract(n: int) -> int:
+    return n
+
+
+@task
+def load(x: int) -> None: ...
+
+
+def wide(n: int) -> Flow:
+    with Flow("wide") as flow:
+        for i in range(n):
+            extract(i)
+    return flow
+
+
+def small() -> Run:
+    with Flow("f") as flow:
+        rows = extract(Parameter("n", default=1))
+        load(rows)
+        load(rows)
+    run = Run(make_plan(flow), keep_results=False)
+    step(run, RunBegan(1000.0, {"n": 1}))
+    return run
+
+
+def test_a_status_shows_tasks_progress_and_the_first_start() -> None:
+    run = small()
+    step(run, TaskStarted(1, 1, 1001.5))
+    step(run, TaskSucceeded(1, 1, 1002.0, "ref"))
+    step(run, TaskStarted(2, 1, 1002.5))
+    assert status_of(run) == {
+        "tasks": [
+            {
+                "name": "extract",
+                "state": "Success",
+                "startedAt": "1970-01-01T00:16:41.500000Z",
+                "finishedAt": "1970-01-01T00:16:42.000000Z",
+                "runs": 1,
+            },
+            {"name": "load-1", "state": "Running", "startedAt": "1970-01-01T00:16:42.500000Z", "runs": 1},
+            {"name": "load-2", "state": "Pending", "runs": 1},
+        ],
+        "progress": {"text": "1/3", "total": 3, "success": 1, "running": 1, "pending": 1, "failed": 0, "retrying": 0},
+        "timeline": {"firstTaskAt": "1970-01-01T00:16:41.500000Z"},
+    }
+
+
+def test_the_verdict_names_the_cause_not_what_followed_from_it() -> None:
+    run = small()
+    step(run, TaskFailed(1, 1, 1002.0, Failure("ValueError", "no such airport")))
+    assert verdict(run) == (RunState.FAILED, 'Task "extract" failed: ValueError: no such airport')
+    run = small()
+    step(run, TaskSucceeded(1, 1, 1002.0, "ref"))
+    step(run, TaskCrashed(2, 1, 1003.0, "the worker went away"))
+    step(run, TaskFailed(3, 1, 1004.0, Failure("E", "e")))
+    assert verdict(run) == (
+        RunState.FAILED,
+        'Task "load-1" crashed: the worker went away (1 more failed by themselves)',
+    )
+    run = small()
+    for i in (1, 2, 3):
+        step(run, TaskSucceeded(i, 1, 1002.0, "ref"))
+    assert verdict(run) == (RunState.SUCCESS, "All 3 tasks succeeded")
+
+
+@pytest.mark.parametrize("failed", [0, 10, 5000])
+def test_a_status_is_bounded_whatever_the_flow(failed: int) -> None:
+    run = Run(make_plan(wide(5000)))
+    step(run, RunBegan(0.0, {}))
+    for i in range(5000):
+        step(run, TaskStarted(i, 1, 1.0))
+        if i < failed:
+            step(run, TaskFailed(i, 1, 2.0, Failure("ValueError", "x" * 1000)))
+        else:
+            step(run, TaskSucceeded(i, 1, 2.0, i))
+    entries = task_entries(run)
+    assert len(entries) <= MAX_TASKS
+    assert len(json.dumps(entries)) <= TASKS_BYTES
+    shown = [entry for entry in entries if entry["state"] == "Failed"]
+    assert len(shown) == 10 if failed == 10 else bool(shown) == bool(failed)
+    assert status_of(run)["progress"]["failed"] == failed
+
+
+def test_a_graph_names_upstreams_by_slug_and_leaves_parameters_to_the_schema() -> None:
+    with Flow("f") as flow:
+        n = Parameter("n", default=1)
+        p = Parameter("radius")
+        rows = extract(n)
+        load(rows, upstream_tasks=[p])
+    assert graph_of(flow) == {
+        "counts": {"tasks": 2, "edges": 1},
+        "tasks": [
+            {"name": "extract", "slug": "extract-1", "upstream": []},
+            {"name": "load", "slug": "load-1", "upstream": ["extract-1"]},
+        ],
+    }
+    assert parameters_schema(flow.parameters()) == {
+        "type": "object",
+        "properties": {"n": {"default": 1}, "radius": {}},
+        "required": ["radius"],
+        "additionalProperties": False,
+    }
+
+
+def test_a_graph_too_large_for_a_status_is_counted() -> None:
+    graph = graph_of(wide(8000))
+    assert graph == {"counts": {"tasks": 8000, "edges": 0}}
+    assert len(json.dumps(graph_of(wide(1000)))) < GRAPH_BYTES
+
+
+# The reporter
+
+
+class Recorder:
+    """Stands where the API server does: takes patches, and fails as it is told."""
+
+    def __init__(self, *failures: int) -> None:
+        self.failures = list(failures)
+        self.patches: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        self.lock = threading.Lock()
+
+    def patch(self, status: dict[str, Any]) -> None:
+        with self.lock:
+            if self.failures:
+                code = self.failures.pop(0)
+                raise WriteError(f"answered {code}", status=code) if code else ClusterError("no answer")
+            self.patches.append(status)
+            self.times.append(time.monotonic())
+
+
+def test_the_reporter_writes_the_newest_at_most_once_a_second_and_the_last_at_once() -> None:
+    api = Recorder()
+    reporter = Reporter(api)  # type: ignore[arg-type]
+    began = time.monotonic()
+    for i in range(50):
+        reporter.put({"n": i})
+        time.sleep(0.002)
+    assert reporter.close({"last": True})
+    assert time.monotonic() - began < 1.0
+    assert api.patches[-1] == {"last": True}
+    assert len(api.patches) == 2, "what came in between was replaced by what came later"
+
+
+@pytest.mark.parametrize("codes", [(500, 429, 409), (0,), (403,)])
+def test_the_reporter_repeats_what_may_yet_succeed(codes: tuple[int, ...]) -> None:
+    api = Recorder(*codes)
+    reporter = Reporter(api)  # type: ignore[arg-type]
+    assert reporter.close({"last": True})
+    assert api.patches == [{"last": True}]
+
+
+def test_the_reporter_gives_up_on_what_cannot_succeed() -> None:
+    api = Recorder(422, 422)
+    reporter = Reporter(api)  # type: ignore[arg-type]
+    reporter.put({"n": 1})
+    assert not reporter.close({"last": True})
+    assert api.patches == []
+
+
+# The handover
+
+
+def handover(**more: Any) -> Handover:
+    return Handover(
+        run="etl-1", namespace="sales", flow="etl", version="etl-v1", attempt=1, entrypoint="flow.py:flow", **more
+    )
+
+
+def test_the_handover_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    given = handover(parameters={"airport": "ZRH", "n": [1, None]}, provisioner="InProcess", tls=False)
+    (tmp_path / "run.json").write_text(given.to_json())
+    assert read_handover(tmp_path) == given
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        ('{"schema": 2}', "speaks schema 2 of run.json and this flow image speaks 1: upgrade the flow image"),
+        ('{"schema": 0}', "upgrade the operator"),
+        ("{}", "upgrade the operator"),
+    ],
+)
+def test_a_handover_of_another_time_is_refused_in_words(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(HandoverError, match=words):
+        read_handover(tmp_path)
+
+
+# Lines
+
+
+def test_lines_are_kept_whole_and_written_through() -> None:
+    buffer, out = LineBuffer(), io.StringIO()
+    tee = Tee(out, buffer)
+    print("one", "two", file=tee)
+    tee.write("thr")
+    assert buffer.take() == ["one two"]
+    tee.write("ee\nfour\n")
+    assert buffer.take() == ["three", "four"]
+    assert buffer.take() == []
+    assert out.getvalue() == "one two\nthree\nfour\n"
+
+
+def test_a_flood_of_lines_is_bounded_and_says_so() -> None:
+    buffer = LineBuffer()
+    buffer.add([str(i) for i in range(MAX_LINES + 5)])
+    lines = buffer.take()
+    assert len(lines) == MAX_LINES + 1
+    assert lines[-1] == "... 5 more lines in the worker's own log"
+
+
+def test_a_last_word_fits_where_the_kubelet_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "TERMINATION_LOG", tmp_path / "log")
+    process.leave_word(final_report(RunState.FAILED, "é" * 10_000, 0.0))
+    text = (tmp_path / "log").read_text()
+    assert len(text.encode()) <= 4096
+    assert json.loads(text)["state"] == "Failed"
