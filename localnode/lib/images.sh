@@ -11,7 +11,7 @@ have_pause_image() {
 # this image by digest, and its status tells the digest, as with images that come from a registry.
 load() { # file
   local imported name digest full
-  [ -r "$1" ] || die "cannot read $1"
+  [ "$1" = - ] || [ -r "$1" ] || die "cannot read $1"
   imported=$(ctr_ images import "$1" 2>&1) || die "cannot load $1: $(tail -n 1 <<<"$imported")"
   sed -n 's/^unpacking \([^ ]*\) (\(sha256:[0-9a-f]*\)).*/\1 \2/p' <<<"$imported" | while read -r name digest; do
     full=$(full_name "$name")

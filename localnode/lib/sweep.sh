@@ -31,7 +31,6 @@ forget_network() {
   done
   "$(programs_folder)/kube-proxy" --cleanup >/dev/null 2>&1 || true
   forget_kubelet_rules || true
-  ip link delete localnode0 2>/dev/null || true
   ip address delete "$address/32" dev lo 2>/dev/null || true
 }
 
@@ -76,6 +75,7 @@ remove_pod_networks() {
     umount -l "$space" 2>/dev/null || true
     rm -f "$space"
   done
+  ip link delete localnode0 2>/dev/null || true
 }
 
 # Deepest first. Lazily, as the last process in a mount may still be ending.

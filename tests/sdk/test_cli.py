@@ -33,6 +33,12 @@ FLOW = """
 """
 
 
+@pytest.fixture(autouse=True)
+def own_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a flow's folder adds to the import path ends with the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
 def write(folder: Path, code: str, name: str = "numbers_flow.py") -> Path:
     file = folder / name
     file.write_text(textwrap.dedent(code))
