@@ -2,7 +2,7 @@
 
 over        finished: take away what is no longer needed
 reported    the runner has said how it ended, or its pod has ended
-late        a deadline has passed: pods first, then the state
+called off  a deadline has passed, or workers die again and again: pods first, then the state
 lost        the runner is gone without a word
 unbegun     admit it, or say why it waits
 under way   make what is missing, say how it goes
@@ -14,14 +14,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headwater.resources import names
-from headwater.resources.conditions import RunState, find, parse_timestamp, run_conditions, timestamp, to_manifest
+from headwater.resources.conditions import RunState, parse_timestamp, timestamp
 from headwater_operator import pods
 from headwater_operator.kinds import POD, SECRET, SERVICE, Manifest
 from headwater_operator.objects.others import attempt_secret, flow_account, scheduler_service
-from headwater_operator.objects.pods import image_of, runner_pod, worker_pod
+from headwater_operator.objects.pods import runner_pod, worker_pod
 from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.admit import Admitted, Refused, Waiting, admit
+from headwater_operator.runs.deadlines import called_off, next_deadline_seconds
 from headwater_operator.runs.facts import Observed
+from headwater_operator.runs.status import finish, status_of
 from headwater_operator.settings import Settings
 
 # A run that ends sooner is not announced as Running first: it saves a write of a status that nobody sees.
@@ -36,7 +38,7 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
         return _tidy(seen, settings, now)
     return (
         _reported(seen, now)
-        or _called_off(seen, now)
+        or called_off(seen, now)
         or _lost(seen, now)
         or (_unbegun(seen, settings, now) if not seen.begun else _under_way(seen, settings, now))
     )
@@ -68,69 +70,13 @@ def _reported(seen: Observed, now: datetime) -> Plan | None:
     if report is None:
         return None
     state = RunState(report["state"]) if report.get("state") in {str(s) for s in RunState} else RunState.CRASHED
-    return _finish(seen, state if state.finished else RunState.CRASHED, str(report.get("message", "")), now)
+    return finish(seen, state if state.finished else RunState.CRASHED, str(report.get("message", "")), now)
 
 
 def _last_word(seen: Observed) -> dict[str, Any] | None:
     """The runner's report from its termination message, for when the status could not be written."""
     word = pods.last_word(seen.runner) if seen.runner is not None and pods.has_ended(seen.runner) else None
     return word if word is not None and "state" in word else None
-
-
-# Called off
-
-
-def _called_off(seen: Observed, now: datetime) -> Plan | None:
-    passed = _why_called_off(seen, now)
-    if passed is None:
-        return None
-    state, message = passed
-    stopping = [pod for pod in seen.pods if not pods.has_ended(pod)]
-    if not stopping:
-        return _finish(seen, state, message, now)
-    # It must not start after it was called over: the state is written when the pods are gone.
-    return Plan(
-        delete=tuple(
-            Delete(POD, pod["metadata"]["name"]) for pod in stopping if "deletionTimestamp" not in pod["metadata"]
-        )
-    )
-
-
-def _why_called_off(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
-    age = (now - seen.created_at).total_seconds()
-    limit = seen.start_deadline_seconds()
-    if seen.first_task_at is None and age >= limit:
-        condition = find(seen.status.get("conditions", []), "Succeeded")
-        why = f": {condition['message']}" if condition is not None and condition["message"] else ""
-        return RunState.TIMED_OUT, f"no task began within {limit} s{_once(why, 'no task began within')}"
-    timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
-    if (
-        timeout is not None
-        and started_at is not None
-        and (now - parse_timestamp(started_at)).total_seconds() >= timeout
-    ):
-        return RunState.TIMED_OUT, f"the run took longer than its timeoutSeconds, {timeout} s"
-    dead = [pod for pod in seen.workers if pods.has_ended(pod)]
-    if len(dead) > allowed_losses(seen.wanted_workers):
-        last = max(dead, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-        why = f"{len(dead)} workers were lost, the last, {last['metadata']['name']}: {pods.how_ended(last).message}"
-        return RunState.CRASHED, why
-    return None
-
-
-def _once(why: str, words: str) -> str:
-    """Leave out a message that says the same already."""
-    return "" if words in why else why
-
-
-def _next_deadline_seconds(seen: Observed, now: datetime) -> float | None:
-    ends = []
-    if seen.first_task_at is None:
-        ends.append(seen.created_at + timedelta(seconds=seen.start_deadline_seconds()))
-    timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
-    if timeout is not None and started_at is not None:
-        ends.append(parse_timestamp(started_at) + timedelta(seconds=timeout))
-    return max(0.05, (min(ends) - now).total_seconds()) if ends else None
 
 
 # Lost
@@ -141,17 +87,12 @@ def _lost(seen: Observed, now: datetime) -> Plan | None:
         return None
     if seen.runner is None:
         name = seen.status["attempt"]["podName"]
-        return _finish(seen, RunState.CRASHED, f"runner pod {name} is gone: it was deleted, or its node was", now)
+        return finish(seen, RunState.CRASHED, f"runner pod {name} is gone: it was deleted, or its node was", now)
     if pods.has_ended(seen.runner):
         how = pods.how_ended(seen.runner)
         name = seen.runner["metadata"]["name"]
-        return _finish(seen, RunState.CRASHED, f"runner pod {name} ended without a report: {how.message}", now)
+        return finish(seen, RunState.CRASHED, f"runner pod {name} ended without a report: {how.message}", now)
     return None
-
-
-def allowed_losses(workers: int) -> int:
-    """How many workers of an attempt may die before it is called off: each is replaced, but not for ever."""
-    return max(5, 3 * workers)
 
 
 # Unbegun
@@ -161,10 +102,10 @@ def _unbegun(seen: Observed, settings: Settings, now: datetime) -> Plan:
     decision = admit(seen, settings)
     match decision:
         case Waiting(message):
-            again = _next_deadline_seconds(seen, now)
-            return Plan(status=_status(seen, RunState.PENDING, message, now), again_seconds=again)
+            again = next_deadline_seconds(seen, now)
+            return Plan(status=status_of(seen, RunState.PENDING, message, now), again_seconds=again)
         case Refused(message, state):
-            return _finish(seen, state, message, now)
+            return finish(seen, state, message, now)
         case Admitted(version):
             return _begin(seen, version, settings, now)
 
@@ -219,7 +160,10 @@ def _refused(seen: Observed, now: datetime) -> dict[str, Any]:
     """When the API server has refused a pod, say so and try again in a while."""
     if seen.refusal is None:
         return {}
-    return {"status": _status(seen, RunState.PENDING, f"the pods are refused: {seen.refusal}", now), "again_seconds": 5}
+    return {
+        "status": status_of(seen, RunState.PENDING, f"the pods are refused: {seen.refusal}", now),
+        "again_seconds": 5,
+    }
 
 
 # Under way
@@ -236,8 +180,8 @@ def _under_way(seen: Observed, settings: Settings, now: datetime) -> Plan:
             else tuple(_missing_workers(seen, seen.version, settings))
         )
     state, message, again = _how_it_goes(seen, now)
-    waits = [seconds for seconds in (again, _next_deadline_seconds(seen, now)) if seconds is not None]
-    return Plan(create=create, status=_status(seen, state, message, now), again_seconds=min(waits) if waits else None)
+    waits = [seconds for seconds in (again, next_deadline_seconds(seen, now)) if seconds is not None]
+    return Plan(create=create, status=status_of(seen, state, message, now), again_seconds=min(waits) if waits else None)
 
 
 def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | None]:
@@ -263,48 +207,3 @@ def _running_words(seen: Observed) -> str:
     if waits:
         return f"running with {len(seen.workers) - len(waits)} of {seen.wanted_workers} workers: {waits[0].message}"
     return "tasks are running"
-
-
-# Status
-
-
-def _finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan:
-    status = _status(seen, state, message, now)
-    report = seen.status.get("report") or {}
-    finished_at = report.get("finishedAt") or timestamp(now)
-    status["finishedAt"] = finished_at
-    status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
-    return Plan(status=status)
-
-
-def _status(seen: Observed, state: RunState, message: str, now: datetime) -> dict[str, Any]:
-    """Return the operator's fields of the status."""
-    generation = seen.run["metadata"]["generation"]
-    conditions = to_manifest(run_conditions(state, message), seen.status.get("conditions", []), generation, now)
-    status: dict[str, Any] = {
-        "observedGeneration": generation,
-        "timeline": {"createdAt": seen.run["metadata"]["creationTimestamp"]},
-        "conditions": conditions,
-    }
-    runner = seen.runner
-    if runner is None:
-        return status
-    # What was written once stays; the rest follows from the runner pod.
-    if seen.version is not None:
-        spec = seen.version["spec"]
-        pinned = {"name": seen.version["metadata"]["name"], "number": spec["number"], "image": image_of(seen.version)}
-        status["version"] = seen.status.get("version") or pinned
-    made_at = runner["metadata"]["creationTimestamp"]
-    admitted_at = seen.status.get("timeline", {}).get("admittedAt") or timestamp(now)
-    status["attempt"] = {
-        "number": seen.attempt,
-        "podName": runner["metadata"]["name"],
-        "podUID": runner["metadata"]["uid"],
-        "startedAt": seen.status.get("attempt", {}).get("startedAt") or made_at,
-    }
-    status["timeline"]["admittedAt"] = admitted_at
-    started_at = pods.started_at(runner)
-    if started_at is not None:
-        status["timeline"]["runnerStartedAt"] = started_at
-        status["startedAt"] = seen.status.get("startedAt") or started_at
-    return status

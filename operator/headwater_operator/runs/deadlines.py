@@ -1,0 +1,73 @@
+"""When a run is called off: a deadline has passed, or workers die again and again. Pure.
+
+Pods are taken away first and the state is written when they are gone: nothing may start after it was called over.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from headwater.resources.conditions import RunState, find, parse_timestamp
+from headwater_operator import pods
+from headwater_operator.kinds import POD
+from headwater_operator.plans import Delete, Plan
+from headwater_operator.runs.facts import Observed
+from headwater_operator.runs.status import finish
+
+
+def called_off(seen: Observed, now: datetime) -> Plan | None:
+    """Return how to end a run that has used up its time or its workers, or None."""
+    passed = _why(seen, now)
+    if passed is None:
+        return None
+    state, message = passed
+    stopping = [pod for pod in seen.pods if not pods.has_ended(pod)]
+    if not stopping:
+        return finish(seen, state, message, now)
+    return Plan(
+        delete=tuple(
+            Delete(POD, pod["metadata"]["name"]) for pod in stopping if "deletionTimestamp" not in pod["metadata"]
+        )
+    )
+
+
+def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
+    age = (now - seen.created_at).total_seconds()
+    limit = seen.start_deadline_seconds()
+    if seen.first_task_at is None and age >= limit:
+        condition = find(seen.status.get("conditions", []), "Succeeded")
+        why = f": {condition['message']}" if condition is not None and condition["message"] else ""
+        return RunState.TIMED_OUT, f"no task began within {limit} s{_once(why, 'no task began within')}"
+    timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
+    ends_at = (
+        None if timeout is None or started_at is None else parse_timestamp(started_at) + timedelta(seconds=timeout)
+    )
+    if ends_at is not None and now >= ends_at:
+        return RunState.TIMED_OUT, f"the run took longer than its timeoutSeconds, {timeout} s"
+    dead = [pod for pod in seen.workers if pods.has_ended(pod)]
+    if len(dead) > allowed_losses(seen.wanted_workers):
+        last = max(dead, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        why = f"{len(dead)} workers were lost, the last, {last['metadata']['name']}: {pods.how_ended(last).message}"
+        return RunState.CRASHED, why
+    return None
+
+
+def _once(why: str, words: str) -> str:
+    """Leave out a message that says the same already."""
+    return "" if words in why else why
+
+
+def next_deadline_seconds(seen: Observed, now: datetime) -> float | None:
+    """Return how long until a deadline passes, or None when there is none."""
+    ends = []
+    if seen.first_task_at is None:
+        ends.append(seen.created_at + timedelta(seconds=seen.start_deadline_seconds()))
+    timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
+    if timeout is not None and started_at is not None:
+        ends.append(parse_timestamp(started_at) + timedelta(seconds=timeout))
+    return max(0.05, (min(ends) - now).total_seconds()) if ends else None
+
+
+def allowed_losses(workers: int) -> int:
+    """How many workers of an attempt may die before it is called off: each is replaced, but not for ever."""
+    return max(5, 3 * workers)

@@ -1,0 +1,55 @@
+"""A FlowRun's status as the operator writes it: its own fields only, derived from what exists. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headwater.resources.conditions import RunState, run_conditions, timestamp, to_manifest
+from headwater_operator import pods
+from headwater_operator.objects.pods import image_of
+from headwater_operator.plans import Plan
+from headwater_operator.runs.facts import Observed
+
+
+def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan:
+    status = status_of(seen, state, message, now)
+    """The plan that ends a run: its final state, once and for all."""
+    report = seen.status.get("report") or {}
+    finished_at = report.get("finishedAt") or timestamp(now)
+    status["finishedAt"] = finished_at
+    status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
+    return Plan(status=status)
+
+
+def status_of(seen: Observed, state: RunState, message: str, now: datetime) -> dict[str, Any]:
+    """Return the operator's fields of the status."""
+    generation = seen.run["metadata"]["generation"]
+    conditions = to_manifest(run_conditions(state, message), seen.status.get("conditions", []), generation, now)
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "timeline": {"createdAt": seen.run["metadata"]["creationTimestamp"]},
+        "conditions": conditions,
+    }
+    runner = seen.runner
+    if runner is None:
+        return status
+    # What was written once stays; the rest follows from the runner pod.
+    if seen.version is not None:
+        spec = seen.version["spec"]
+        pinned = {"name": seen.version["metadata"]["name"], "number": spec["number"], "image": image_of(seen.version)}
+        status["version"] = seen.status.get("version") or pinned
+    made_at = runner["metadata"]["creationTimestamp"]
+    admitted_at = seen.status.get("timeline", {}).get("admittedAt") or timestamp(now)
+    status["attempt"] = {
+        "number": seen.attempt,
+        "podName": runner["metadata"]["name"],
+        "podUID": runner["metadata"]["uid"],
+        "startedAt": seen.status.get("attempt", {}).get("startedAt") or made_at,
+    }
+    status["timeline"]["admittedAt"] = admitted_at
+    started_at = pods.started_at(runner)
+    if started_at is not None:
+        status["timeline"]["runnerStartedAt"] = started_at
+        status["startedAt"] = seen.status.get("startedAt") or started_at
+    return status
