@@ -97,9 +97,10 @@ start_proxy() {
   # Without bridge filtering, an answer between two pods would go straight over the bridge, past the
   # translation of the Service's address.
   [ "$(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null)" = 1 ] || masquerade=(--masquerade-all)
+  # A run makes a Service and connects to it at once: it is not to wait for a second's worth of changes.
   # Connection tracking is this machine's, not ours to size.
   start kube-proxy "$bin/kube-proxy" --kubeconfig "$home/kubeconfig" --proxy-mode iptables --hostname-override "$node" \
-    --cluster-cidr "$pods" --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
+    --cluster-cidr "$pods" --iptables-min-sync-period 100ms --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
     --conntrack-tcp-timeout-close-wait=0 "${masquerade[@]}"
 }
 

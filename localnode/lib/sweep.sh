@@ -2,11 +2,15 @@
 # The node's traces on the machine. `sweep` removes them as a reboot would, so that a crash, `down` and
 # a reboot are one case for `up`: the pods' processes are gone, and the kubelet starts the pods again.
 
+# The last one comes to stand first.
 firewall_rules=(
   "nat POSTROUTING -s $pods ! -d $pods -j MASQUERADE"
   # Where a firewall forwards nothing by default (Docker sets that), pods are let through.
   "filter FORWARD -s $pods -j ACCEPT"
   "filter FORWARD -d $pods -j ACCEPT"
+  # An address of a Service that kube-proxy does not know yet would leave the machine, and may reach a stranger.
+  "filter FORWARD -d $services -j REJECT"
+  "filter OUTPUT -d $services -j REJECT"
 )
 
 network() {
