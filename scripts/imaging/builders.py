@@ -1,4 +1,4 @@
-"""Docker, Podman or Buildah: the same verbs under three names."""
+"""Docker, Buildah or Podman: the same verbs under three names."""
 
 from __future__ import annotations
 
@@ -78,5 +78,6 @@ def find_builder() -> Builder:
         return Builder(named)
     if succeeds("docker", "info"):
         return Builder("docker")
-    found = [program for program in ("podman", "buildah") if shutil.which(program)]
+    # Buildah before Podman: only it hands over the layers that changed.
+    found = [program for program in ("buildah", "podman") if shutil.which(program)]
     return Builder(found[0]) if found else fail("no image builder: start Docker, or install Buildah and debootstrap")

@@ -73,6 +73,7 @@ class LocalNode:
     def load(self, image: Image, builder: Builder) -> str:
         how = self._load_missing(image) if builder.program == "buildah" else self._load_archive(image, builder)
         self._digests = self._ask()
+        self._forget_unused(image)
         return how
 
     def digest(self, image: Image) -> str:
@@ -97,6 +98,18 @@ class LocalNode:
         missing = [digest for digest in wanted if digest not in there]
         size = layout.stream(image.reference, missing, [LOCALNODE, "load", "-"])
         return f"loaded {len(missing)} of {len(wanted)} blobs, {size / 1e6:.1f} MB,"
+
+    def _forget_unused(self, image: Image) -> None:
+        """Remove the digests of earlier builds that no version, flow or pod of the cluster names."""
+        kinds = "pods,flows.headwater.dev,flowversions.headwater.dev"
+        named = output(LOCALNODE, "kubectl", "get", kinds, "-A", "-o", "jsonpath={..image}{..imageID}", check=False)
+        # Nothing is there, or it could not be asked: then nothing is known to be unused.
+        if not named:
+            return
+        tagged = {digest for name, digest in self._digests.items() if name.startswith(f"{image.repository}:")}
+        for name, digest in self._digests.items():
+            if name.startswith(f"{image.repository}@") and digest not in tagged and digest not in named:
+                output(LOCALNODE, "ctr", "images", "rm", name)
 
     def _ask(self) -> dict[str, str]:
         return _digests(output(LOCALNODE, "ctr", "images", "ls"))
