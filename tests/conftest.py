@@ -95,9 +95,19 @@ def installed(kubectl: Run, helm: Run) -> str:
     # Helm makes custom resource definitions but never changes them.
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "crds")
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", "crds")
-    helm("upgrade", "--install", "headwater", "helm/headwater", "--namespace", SYSTEM_NAMESPACE, "--create-namespace")
+    operator, runtime = _images()
+    helm(
+        *("upgrade", "--install", "headwater", "helm/headwater", "--namespace", SYSTEM_NAMESPACE, "--create-namespace"),
+        *("--reset-values", "--set", f"images.operator={operator},images.runtime={runtime}"),
+    )
     _wait_for_policies(kubectl)
     return SYSTEM_NAMESPACE
+
+
+def _images() -> list[str]:
+    """This tree's images, by digest where the cluster knows one."""
+    command = [ROOT / "scripts" / "images", "--pinned", "operator", "runtime"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def _wait_for_policies(kubectl: Run) -> None:

@@ -28,6 +28,13 @@ def versions(project: Any) -> dict[str, str]:
     }
 
 
+def runtime_image(project: Any) -> str:
+    """What the chart gives to flows that name no image."""
+    operator = project.get("-n", "headwater-system", "deployment/headwater-operator")
+    environment = operator["spec"]["template"]["spec"]["containers"][0]["env"]
+    return next(variable["value"] for variable in environment if variable["name"] == "HEADWATER_RUNTIME_IMAGE")
+
+
 def current(project: Any) -> str | None:
     flow = project.get("flow", "f")
     ready = next(c for c in flow["status"]["conditions"] if c["type"] == "Ready")
@@ -71,7 +78,7 @@ def test_a_version_shows_what_the_flow_is(project: Any) -> None:
         "additionalProperties": False,
     }
     assert set(version["status"]["runtime"]) == {"python", "headwater", "distributed"}
-    assert version["spec"]["image"] == "headwater/runtime:dev", "the chart's image, since the flow names none"
+    assert version["spec"]["image"] == runtime_image(project), "the chart's image, since the flow names none"
     refused = project.kubectl(
         "patch", "flowversion", "f-v1", "--type=merge", "-p", '{"spec": {"entrypoint": "a:b"}}', check=False
     )
@@ -104,7 +111,7 @@ def test_a_digest_is_what_runs_where_the_node_knows_one(project: Any) -> None:
     project.run("f-1", "f")
     run = project.finish("f-1")
     pod = project.get("pod", "f-1-a1")
-    expected = image or "headwater/runtime:dev"
+    expected = image or runtime_image(project)
     assert image is None or "@sha256:" in image
     assert pod["spec"]["containers"][0]["image"] == expected
     assert run["status"]["version"]["image"] == expected
