@@ -27,14 +27,19 @@ check_ports() {
 }
 
 check_port() { # port program: free, or held by our own program
-  local holder
+  local listener
   if alive "$2" || ! command -v ss >/dev/null; then return 0; fi
-  holder=$(ss -Hltnp "sport = :$1" | head -n 1)
-  [ -z "$holder" ] || die "port $1, which $2 needs, is taken by $(port_holder "$holder"); stop that, or choose another (run localnode alone to see how)"
+  # A program that was just killed holds its port a moment longer, under no name.
+  for _ in $(seq 50); do
+    listener=$(ss -Hltnp "sport = :$1" | head -n 1)
+    [[ $listener && $listener != *users:* ]] || break
+    sleep 0.1
+  done
+  [ -z "$listener" ] || die "port $1, which $2 needs, is taken by $(port_holder "$listener"); stop that, or choose another (run localnode alone to see how)"
 }
 
 port_holder() { # a line of ss -> the program's name and number
-  sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p;t;s/.*/a program of another user/p' <<<"$1"
+  sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p;t;s/.*/a program that cannot be seen from here/p' <<<"$1"
 }
 
 # program -> Debian's package; what is there already, from whichever source, is left alone.
