@@ -42,6 +42,11 @@ def has_ended(pod: Manifest) -> bool:
     return phase(pod) in ("Succeeded", "Failed")
 
 
+def was_stopped(pod: Manifest) -> bool:
+    """Whether a pod ended because somebody ended it: evicted, preempted, past its deadline, its node lost."""
+    return phase(pod) == "Failed" and bool(pod.get("status", {}).get("reason"))
+
+
 def phase(pod: Manifest) -> str:
     return str(pod.get("status", {}).get("phase", "Pending"))
 

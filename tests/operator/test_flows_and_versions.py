@@ -160,6 +160,24 @@ def test_what_an_inspection_says(make, condition, phase, container, status, expe
     assert made.status.get("image") == (DIGEST if container.get("imageID") == DIGEST else None)
 
 
+def test_an_inspection_that_was_stopped_is_made_again(make, condition) -> None:
+    pod = make.pod("etl-v1-inspect", "inspection", "Failed")
+    pod["status"] |= {
+        "reason": "DeadlineExceeded",
+        "message": "Pod was active on the node longer than the specified deadline",
+    }
+    made = decide_version(make, make.version(ready=False), pod)
+    assert condition(made.status, "Stalled")[1] == "InspectionStopped"
+    assert made.delete == (Delete(POD, "etl-v1-inspect"),)
+
+
+def test_a_deleted_versions_number_is_not_used_again(make) -> None:
+    flow = make.flow(image="acme/etl:9")
+    flow["status"] = {"currentVersion": {"name": "etl-v4", "number": 4}}
+    runs = [make.run(status={"version": {"name": "etl-v5", "number": 5}})]
+    assert decide_flow(make, flow, [make.version(3)], runs).create[0]["metadata"]["name"] == "etl-v6"
+
+
 def test_a_good_inspection_waits_for_its_last_write(make) -> None:
     version = make.version(ready=False)
     assert decide_version(make, version, make.pod("p", "inspection", "Succeeded")) == Plan(again_seconds=1.0)

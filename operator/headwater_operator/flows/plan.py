@@ -33,9 +33,23 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
     digest = spec_hash(frozen)
     wanted = wanted_version(seen, settings)
     if wanted is None:
-        number = max((version["spec"]["number"] for version in seen.versions), default=0) + 1
-        return Plan(create=(flow_version(flow=seen.flow, number=number, frozen=frozen, spec_hash=digest),))
+        version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=digest)
+        return Plan(create=(version,))
     return _say(seen, wanted, now)
+
+
+def _next_number(seen: Observed) -> int:
+    """One more than any number seen: of a version that was deleted, the flow or a run may still tell."""
+    numbers = [version["spec"]["number"] for version in seen.versions]
+    numbers += [
+        status["number"]
+        for status in (
+            seen.flow.get("status", {}).get("currentVersion", {}),
+            *(run.get("status", {}).get("version", {}) for run in seen.runs),
+        )
+        if "number" in status
+    ]
+    return max(numbers, default=0) + 1
 
 
 def wanted_version(seen: Observed, settings: Settings) -> Manifest | None:

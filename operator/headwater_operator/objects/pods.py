@@ -17,6 +17,7 @@ from headwater_operator.settings import Settings
 
 USER = 10001  # any but root; the images' own user
 TERMINATION_GRACE_SECONDS = 10
+DEFAULT_START_DEADLINE_SECONDS = 600  # the schema's default, for objects from before it had one
 
 
 def runner_pod(*, run: Manifest, version: Manifest, attempt: int, settings: Settings) -> Manifest:
@@ -80,6 +81,8 @@ def inspection_pod(*, version: Manifest, settings: Settings) -> Manifest:
         execution_part="runner",
     )
     _add_token(pod)
+    # A module that never finishes its import must not be waited for for ever.
+    pod["spec"]["activeDeadlineSeconds"] = version["spec"].get("startDeadlineSeconds", DEFAULT_START_DEADLINE_SECONDS)
     return _finish(pod, version, "runner")
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from headwater.resources import names
 from headwater.resources.conditions import find, parse_timestamp
 from headwater_operator.kinds import Manifest
-
-DEFAULT_START_DEADLINE_SECONDS = 600
+from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
 
 
 @dataclass(frozen=True)

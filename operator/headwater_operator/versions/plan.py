@@ -84,6 +84,11 @@ def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
         return _say(seen, fields, stalled("InspectionFailed", _error_text(status["error"])), now)
     if pods.phase(pod) == "Succeeded":
         return _succeeded(seen, pod, fields, now)
+    if pods.was_stopped(pod):
+        # Not the flow's doing, as far as anybody knows: an eviction, a lost node, an import that never ends.
+        text = f"the inspection pod was stopped and is made again: {pods.how_ended(pod).message}"
+        said = _say(seen, fields, stalled("InspectionStopped", text), now)
+        return replace(said, delete=(Delete(POD, pod["metadata"]["name"]),))
     if pods.phase(pod) == "Failed":
         word = (pods.last_word(pod) or {}).get("message") or pods.how_ended(pod).message
         text = f"the inspection pod {inspection_name(seen.version['metadata']['name'])} failed: {word}"
