@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,32 @@ def test_what_cannot_run_is_one_clear_error_and_exits_2(tmp_path: Path, argument
     assert done.stderr.splitlines()[-1].startswith("headwater: ") or "broken.py" in arguments
     assert words in done.stderr
     assert "site-packages" not in done.stderr
+
+
+@pytest.mark.parametrize("executor", ["local", "dask"])
+def test_an_interrupt_ends_a_run_at_once(tmp_path: Path, executor: str) -> None:
+    code = """
+        import time
+        from headwater import Flow, task
+
+        @task
+        def nap():
+            print("napping", flush=True)
+            time.sleep(60)
+
+        with Flow("naps") as flow:
+            nap()
+    """
+    command = [sys.executable, "-m", "headwater.cli.main", "run", str(write(tmp_path, code)), "--executor", executor]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "napping\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "headwater: interrupted"
+    assert time.monotonic() - began < 30
 
 
 def test_watch_without_a_cluster_says_so(tmp_path: Path) -> None:

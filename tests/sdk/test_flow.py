@@ -22,6 +22,9 @@ def add(x: int, y: int = 10) -> int:
     return x + y
 
 
+async def sleepy() -> None: ...
+
+
 def test_calling_a_task_adds_a_copy_bound_to_its_arguments() -> None:
     with Flow("f") as flow:
         first = one()
@@ -78,6 +81,8 @@ def test_importing_headwater_loads_neither_dask_nor_kubernetes() -> None:
         (lambda: task(max_retries=-1)(lambda: 1), FlowError, "0 or more"),
         (lambda: task(lambda *xs: 1), FlowError, r"takes \*xs"),
         (lambda: task(lambda flow: 1), FlowError, "reserved"),
+        (lambda: task(sleepy), FlowError, "is an async function"),
+        (lambda: Parameter("p", default=float("nan")), FlowError, "cannot be written as JSON"),
         (lambda: task(3), TypeError, "decorates a function"),
         (lambda: Parameter(""), FlowError, "needs a name"),
         (lambda: Parameter("p", default=object()), FlowError, "cannot be written as JSON"),

@@ -41,9 +41,6 @@ def main() -> None:
     except HeadwaterError as error:
         print(f"headwater: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("headwater: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

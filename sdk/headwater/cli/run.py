@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from headwater.cli.console import console
+from headwater.cli.console import console, interruptible
 from headwater.cli.values import parse_parameters
 from headwater.core.entrypoint import load_flow
 from headwater.core.errors import EntrypointError, HeadwaterError
@@ -35,7 +35,8 @@ def run(
 ) -> None:
     """Run a flow here and print how each task ended; exit 0 on success, 1 on failure, 2 when it cannot run."""
     flow = _load(entrypoint)
-    state = run_flow(flow, parse_parameters(param or []), executor=_executor(executor) or flow.executor)
+    with interruptible("interrupted"):
+        state = run_flow(flow, parse_parameters(param or []), executor=_executor(executor) or flow.executor)
     print_states(flow, state)
     raise typer.Exit(0 if state.is_successful() else 1)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headwater import states
-from headwater.cli.console import console
+from headwater.cli.console import console, interruptible
 from headwater.core.errors import ClusterError
 from headwater.kubernetes.client import Cluster
 from headwater.resources.conditions import find, parse_timestamp
@@ -28,7 +28,8 @@ def watch(
     """
     out = console()
     follow = _live if out.is_terminal else _lines
-    final = follow(Cluster(namespace, context), run, out)
+    with interruptible(f'no longer watching; FlowRun "{run}" goes on'):
+        final = follow(Cluster(namespace, context), run, out)
     if final is None:
         raise ClusterError(f'FlowRun "{run}" was deleted before it was finished.')
     raise typer.Exit(0 if final["status"] == "True" else 1)

@@ -25,7 +25,7 @@ class Parameter(Task):
         self.required = default is _NO_DEFAULT if required is None else required
         self.default = None if default is _NO_DEFAULT else default
         try:
-            json.dumps(self.default)
+            json.dumps(self.default, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise FlowError(
                 f'Parameter "{name}": the default {self.default!r} cannot be written as JSON ({error}); '

@@ -72,6 +72,11 @@ class Task:
     def _check_signature(self) -> None:
         if getattr(self.run, "__func__", None) is Task.run:
             return  # an abstract task: a subclass will define run
+        if inspect.iscoroutinefunction(self.run):
+            raise FlowError(
+                f'Task "{self.name}" is an async function; these are not supported yet: '
+                "make it a plain function that calls asyncio.run(...)."
+            )
         for parameter in self.signature().parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise FlowError(

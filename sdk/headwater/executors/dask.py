@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dask
@@ -39,6 +40,9 @@ from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin, Tas
 from headwater.executors.work import PickledProgram, Program, RunInfo, describe
 
 logger = logging.getLogger("headwater.executors.dask")
+
+# How long an interrupted run may take to close its cluster.
+STOP_SECONDS = 10.0
 
 # A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
 SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
@@ -148,16 +152,30 @@ class DaskExecutor:
     def execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
         # In a thread with an event loop of its own: the caller may have one running, as notebooks do.
         errors: list[BaseException] = []
+        stop: list[Callable[[], object]] = []
+
+        async def work() -> None:
+            task = asyncio.current_task()
+            assert task is not None, "a coroutine runs in a task"
+            stop.append(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
+            await self._execute(flow, drive, info)
 
         def main() -> None:
             try:
-                asyncio.run(self._execute(flow, drive, info))
+                asyncio.run(work())
             except BaseException as error:
                 errors.append(error)
 
         thread = threading.Thread(target=main, name="headwater-dask", daemon=True)
         thread.start()
-        thread.join()
+        try:
+            thread.join()
+        except BaseException:
+            # Ctrl-C: take the cluster down before leaving.
+            for cancel in stop:
+                cancel()
+            thread.join(STOP_SECONDS)
+            raise
         if errors:
             raise errors[0]
 

@@ -36,6 +36,11 @@ class Tee(io.TextIOBase):
     def flush(self) -> None:
         self._stream.flush()
 
+    @property
+    def buffer(self) -> Any:
+        """For bytes, which go to the worker's own log only."""
+        return getattr(self._stream, "buffer", None)
+
     def fileno(self) -> int:
         return self._stream.fileno()
 
