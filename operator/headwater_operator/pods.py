@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from headwater.resources.conditions import parse_timestamp
 from headwater.resources.names import CONTAINER
 from headwater_operator.kinds import Manifest
 
@@ -55,6 +57,12 @@ def started_at(pod: Manifest) -> str | None:
     """When the flow's container started, or None when it has not."""
     state = _container(pod).get("state", {})
     return (state.get("running") or state.get("terminated") or {}).get("startedAt")
+
+
+def ended_at(pod: Manifest) -> datetime | None:
+    """When the flow's container ended, or None when it has not."""
+    ended = _container(pod).get("state", {}).get("terminated") or {}
+    return parse_timestamp(ended["finishedAt"]) if ended.get("finishedAt") else None
 
 
 def why_waiting(pod: Manifest) -> Wait | None:

@@ -160,6 +160,15 @@ def test_what_an_inspection_says(make, condition, phase, container, status, expe
     assert made.status.get("image") == (DIGEST if container.get("imageID") == DIGEST else None)
 
 
+def test_an_inspection_that_ends_without_a_word_is_told(make, condition) -> None:
+    """Its module called os._exit(0)."""
+    ended = {"terminated": {"exitCode": 0, "finishedAt": "2026-11-23T11:59:00Z"}}
+    pod = make.pod("etl-v1-inspect", "inspection", "Succeeded", state=ended)
+    made = decide_version(make, make.version(ready=False), pod)
+    assert condition(made.status, "Stalled")[1] == "InspectionFailed"
+    assert "ended without a word" in condition(made.status, "Stalled")[2]
+
+
 def test_an_inspection_that_was_stopped_is_made_again(make, condition) -> None:
     pod = make.pod("etl-v1-inspect", "inspection", "Failed")
     pod["status"] |= {

@@ -105,6 +105,31 @@ def test_a_task_that_exits_fails(executor: Any) -> None:
     assert state.result[gone].message == "SystemExit: 3"
 
 
+@task
+def raise_long() -> None:
+    raise ValueError("x" * 10_000_000)
+
+
+def test_strange_exceptions_are_told(executor: Any) -> None:
+    class Mute(Exception):
+        def __init__(self, a: int, b: int) -> None:  # does not unpickle: its args are not these
+            super().__init__("mute")
+
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    @task
+    def raise_mute() -> None:
+        raise Mute(1, 2)
+
+    with Flow("etl") as flow:
+        mute, long = raise_mute(), raise_long()
+    state = flow.run(executor=executor)
+    assert state.result[mute].message == "Mute: (its message cannot be read: RuntimeError)"
+    assert state.result[long].message.startswith("ValueError: xxx")
+    assert len(state.result[long].message) < 25_000
+
+
 def test_an_unpicklable_result_is_named_on_dask() -> None:
     with Flow("etl") as flow:
         lock = unpicklable()

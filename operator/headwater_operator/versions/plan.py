@@ -15,6 +15,9 @@ from headwater_operator.objects.pods import inspection_pod
 from headwater_operator.plans import Delete, Plan
 from headwater_operator.settings import Settings
 
+# How late the last write of an inspection may be seen after its pod has ended.
+LAST_WRITE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -104,6 +107,10 @@ def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
 def _succeeded(seen: Observed, pod: Manifest, fields: dict[str, Any], now: datetime) -> Plan:
     status = seen.version.get("status", {})
     if "graph" not in status:
+        ended_at = pods.ended_at(pod)
+        if ended_at is not None and (now - ended_at).total_seconds() > LAST_WRITE_SECONDS:
+            text = "the inspection pod ended without a word: does the flow's module leave the process on import?"
+            return _say(seen, fields, stalled("InspectionFailed", text), now)
         return Plan(again_seconds=1.0)  # its last write is on the way: it ends well only after that
     digest = pods.image_digest(pod)
     if digest is not None and "image" not in status:

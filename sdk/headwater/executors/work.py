@@ -21,6 +21,9 @@ from headwater.core.flow import Flow
 from headwater.core.task import Task
 from headwater.engine.events import Failure
 
+# What a failure's message and traceback may hold; both travel, and are logged.
+MESSAGE_LENGTH = 20_000
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -149,4 +152,19 @@ def describe(error: BaseException) -> Failure:
     while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    return Failure(type(error).__name__, str(error), text, error)
+    return Failure(type(error).__name__, shorten(words_of(error)), shorten(text), error)
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an exception says; one that cannot say it is described."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be read: {type(broken).__name__})"
+
+
+def shorten(text: str, length: int = MESSAGE_LENGTH) -> str:
+    """Keep the beginning and the end, which says most in a traceback."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length // 2]}\n... {len(text) - length} characters left out ...\n{text[-length // 2 :]}"

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from headwater.executors.work import words_of
 from headwater.resources.names import SOURCE_FOLDER
 
 LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"
@@ -19,6 +20,7 @@ LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"
 # The kubelet reads at most 4,096 bytes of it.
 TERMINATION_LOG = Path("/dev/termination-log")
 TERMINATION_BYTES = 4000
+SENTENCE_LENGTH = 300
 
 
 def begin() -> None:
@@ -62,6 +64,6 @@ def source_folders() -> tuple[str, ...]:
 
 def explain(error: BaseException, frames: int = 3) -> tuple[str, str]:
     """Return an error as one sentence, and the last frames of its traceback."""
-    message = str(error).strip().splitlines()
-    sentence = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    message = words_of(error).strip().splitlines()
+    sentence = f"{type(error).__name__}: {message[0][:SENTENCE_LENGTH]}" if message else type(error).__name__
     return sentence, "".join(traceback.format_exception(error, limit=-frames, chain=False)).rstrip()

@@ -22,6 +22,7 @@ MAX_TASKS = 500
 NAME_LENGTH = 256
 MESSAGE_LENGTH = 500
 SHORT_MESSAGE_LENGTH = 80
+REPORT_LENGTH = 4000
 
 # Progress counts by these; every state of a task run is one of them.
 COUNTED = ("success", "running", "pending", "failed", "retrying")
@@ -103,8 +104,7 @@ def verdict(run: Run) -> tuple[RunState, str]:
     failed = [(i, task) for i, task in shown if task.state.is_failed()]
     total = len(shown)
     if run.state.is_successful():
-        words = f"All {total} tasks succeeded" if not failed else f"{total - len(failed)} of {total} tasks succeeded"
-        return RunState.SUCCESS, words
+        return RunState.SUCCESS, _success_words(total, len(failed))
     names = labels(run.plan)
     # Those that only waited for a failed one explain nothing.
     causes = [(i, task) for i, task in failed if task.state.name != "TriggerFailed"]
@@ -115,5 +115,12 @@ def verdict(run: Run) -> tuple[RunState, str]:
     return RunState.FAILED, shorten(words, MESSAGE_LENGTH)
 
 
+def _success_words(total: int, failed: int) -> str:
+    if failed:
+        return f"{total - failed} of {total} tasks succeeded"
+    return {0: "The flow has no tasks", 1: "Its task succeeded"}.get(total, f"All {total} tasks succeeded")
+
+
 def final_report(state: RunState, message: str, at: float) -> dict[str, Any]:
-    return {"state": str(state), "message": message, "finishedAt": timestamp(at)}
+    """Return the runner's last word; the message may hold a traceback, bounded."""
+    return {"state": str(state), "message": shorten(message, REPORT_LENGTH), "finishedAt": timestamp(at)}
