@@ -37,6 +37,9 @@ class TaskFailure(Exception):
     def __init__(self, type: str, message: str, traceback: str, pickled: bytes | None) -> None:
         super().__init__(type, message, traceback, pickled)
 
+    def __str__(self) -> str:
+        return str(self.args[0])  # Dask replaces an exception whose text is long by one that says less
+
     def failure(self) -> Failure:
         kind, message, traceback, pickled = self.args
         exception = None
