@@ -9,6 +9,7 @@ configure() {
   write_kubeconfig kubelet "$home/kubelet.kubeconfig"
   write_cni
   write_containerd
+  write_registries
   write_kubelet
   write_corefile
   echo "$bin" >"$run/build"
@@ -82,7 +83,21 @@ state = "$run/containerd"
     conf_dir = "$home/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "$home/registries"
 TOML
+}
+
+# An image that was not loaded is missing at once, on every machine alike: not after half a minute where a registry
+# does not answer, and never a stranger's image of the same name.
+write_registries() {
+  rm -rf "$home/registries"
+  if [ "$pull" = yes ]; then return; fi
+  mkdir -p "$home/registries/_default"
+  # The address is what users read in the pod's events. The second line says nothing new, but containerd 1.6
+  # takes no file without it.
+  local nowhere=http://127.0.0.1:1/not-in-this-node-use-localnode-load
+  printf 'server = "%s"\n[host."%s"]\n' "$nowhere" "$nowhere" >"$home/registries/_default/hosts.toml"
 }
 
 # No image is ever collected: what is not on a registry cannot be fetched again.
