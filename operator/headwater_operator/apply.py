@@ -9,14 +9,18 @@ from headwater.core.errors import ClusterError
 from headwater_operator.api import Api, ApiError
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import FLOW_VERSION, POD, SECRET, SERVICE, SERVICE_ACCOUNT, Kind, Manifest, kind_of
-from headwater_operator.plans import Delete, Plan
+from headwater_operator.plans import Delete, Plan, Refusal
 
 # Objects whose content a plan needs.
 READ = (SERVICE, POD, FLOW_VERSION)
 
 
-class QuotaRefused(ClusterError):
-    """The namespace's quota or a policy does not admit a pod; the run says so."""
+class PodRefused(ClusterError):
+    """The API server does not take a pod; the object that wants it says so."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 class Applier:
@@ -47,8 +51,9 @@ class Applier:
             made = await self._api.create(wanted)
         except ApiError as error:
             if error.reason != "AlreadyExists":
-                if error.status == 403 and kind is POD:
-                    raise QuotaRefused(str(error)) from None
+                if kind is POD and error.status in (400, 403, 422):
+                    # What is forbidden may be allowed later; what is invalid stays so.
+                    raise PodRefused(Refusal(str(error), permanent=error.status != 403)) from None
                 raise
             # Of the others nothing is read, and a Secret may not be.
             made = await self._api.get(kind, namespace, name) if kind in READ else wanted

@@ -9,6 +9,14 @@ from headwater_operator.kinds import Kind, Manifest
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a pod could not be made: a quota or policy for now, or, *permanent*, the pod as it is asked for."""
+
+    message: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True)
 class Delete:
     """Delete one object by name, or with a selector all of the kind that carry these labels."""
 

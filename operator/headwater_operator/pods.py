@@ -50,7 +50,12 @@ def was_stopped(pod: Manifest) -> bool:
 
 
 def phase(pod: Manifest) -> str:
-    return str(pod.get("status", {}).get("phase", "Pending"))
+    """The pod's phase; over when the flow's own container is over, whatever sidecars still do."""
+    found = str(pod.get("status", {}).get("phase", "Pending"))
+    ended = _container(pod).get("state", {}).get("terminated")
+    if found == "Running" and ended is not None:
+        return "Succeeded" if ended.get("exitCode") == 0 else "Failed"
+    return found
 
 
 def started_at(pod: Manifest) -> str | None:
@@ -97,6 +102,11 @@ def how_ended(pod: Manifest) -> End:
     if status.get("reason"):  # Evicted, NodeLost, Preempting, ...
         return End(str(status["reason"]), f"{status['reason']}: {status.get('message', '')}".rstrip(": "), None)
     ended = _container(pod).get("state", {}).get("terminated") or {}
+    for container in status.get("initContainerStatuses", []):
+        failed = container.get("state", {}).get("terminated") or {}
+        if failed.get("exitCode"):
+            code = failed["exitCode"]
+            return End("InitContainer", f"init container {container['name']} ended with exit code {code}", code)
     reason, code = str(ended.get("reason", "Error")), ended.get("exitCode")
     words = reason if reason not in ("Error", "Completed") else "it ended"
     if code is not None:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from headwater.resources.conditions import find
 from headwater.resources.names import attempt_name
-from headwater_operator.apply import Applier, QuotaRefused
+from headwater_operator.apply import Applier, PodRefused
 from headwater_operator.cache import Cache
 from headwater_operator.flows import plan as flows
 from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.objects.template import TemplateError
 from headwater_operator.pair import make_pair
-from headwater_operator.plans import Plan
+from headwater_operator.plans import Plan, Refusal
 from headwater_operator.queue import WorkKey
 from headwater_operator.runs import plan as runs
 from headwater_operator.runs.facts import Observed as ObservedRun
@@ -40,7 +41,7 @@ class Reconciler:
         self._applier = applier
         self._settings = settings
         self._now = now
-        self._refusals: dict[WorkKey, str] = {}
+        self._refusals: dict[WorkKey, Refusal] = {}
         self._deciders: dict[str, tuple[Kind, Callable[[WorkKey, Manifest], Plan]]] = {
             FLOW.name: (FLOW, self._decide_flow),
             FLOW_VERSION.name: (FLOW_VERSION, self._decide_version),
@@ -56,7 +57,12 @@ class Reconciler:
             if manifest is None:
                 self._refusals.pop(key, None)
                 return None
-            plan = decide(key, manifest)
+            try:
+                plan = decide(key, manifest)
+            except TemplateError as error:
+                # The next decision goes by the refusal and makes no pod.
+                self._refusals[key] = Refusal(str(error), permanent=True)
+                continue
             if not await self._carry_out(key, plan, kind, manifest):
                 return plan.again_seconds
         logger.warning("%s %s/%s does not settle; looking again later", key.kind, key.namespace, key.name)
@@ -66,12 +72,12 @@ class Reconciler:
         """Apply a plan; return whether another look may find more to do."""
         try:
             await self._applier.apply(plan, kind, manifest)
-        except QuotaRefused as refusal:
+        except PodRefused as refused:
             known = self._refusals.get(key)
-            self._refusals[key] = str(refusal)
+            self._refusals[key] = refused.refusal
             # The account may have gone with an earlier namespace of this name: make it once more.
             self._cache.accounts.discard(key.namespace)
-            return known != str(refusal)
+            return known != refused.refusal
         if any(made["kind"] == POD.name for made in plan.create):
             self._refusals.pop(key, None)
         changed = self._cache.get(kind, key.namespace, key.name) is not manifest

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from headwater_operator import pods
 from headwater_operator.apply import difference
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import FLOW_RUN, POD
 from headwater_operator.objects.pods import runner_pod, worker_pod
-from headwater_operator.objects.template import overlay
+from headwater_operator.objects.template import TemplateError, overlay
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.settings import Settings
 
@@ -154,6 +155,42 @@ def test_what_users_set_for_workers_is_laid_over_the_pod(make) -> None:
     assert pod["metadata"]["labels"]["team"] == "x"
     assert pod["metadata"]["labels"]["headwater.dev/run"] == "etl-1"
     assert pod["metadata"]["annotations"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"spec": {"containers": "flow"}},
+        {"spec": "x"},
+        {"metadata": {"labels": "x"}},
+        {"spec": {"containers": [{"name": "flow", "env": {"A": "1"}}]}, "metadata": 3},
+    ],
+)
+def test_a_template_of_another_shape_names_its_field(make, template: Any) -> None:
+    version = make.version(execution={"runner": {"podTemplate": template}})
+    with pytest.raises(TemplateError, match=r"spec.execution.runner.podTemplate has not the shape of a pod"):
+        runner_pod(run=make.run(), version=version, attempt=1, settings=make.settings)
+
+
+@pytest.mark.parametrize(
+    ("status", "phase", "words"),
+    [
+        (
+            {"phase": "Running", "containerStatuses": [{"name": "flow", "state": {"terminated": {"exitCode": 0}}}]},
+            "Succeeded",
+            "it ended with exit code 0",
+        ),
+        (
+            {"phase": "Failed", "initContainerStatuses": [{"name": "wait", "state": {"terminated": {"exitCode": 3}}}]},
+            "Failed",
+            "init container wait ended with exit code 3",
+        ),
+    ],
+)
+def test_how_pods_with_company_end(make, status: Any, phase: str, words: str) -> None:
+    pod = make.runner() | {"status": status}
+    assert pods.phase(pod) == phase
+    assert pods.how_ended(pod).message == words
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from headwater.resources.conditions import RunState
 from headwater_operator.kinds import POD, SECRET, SERVICE
-from headwater_operator.plans import Delete, Plan
+from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
 
@@ -287,7 +287,19 @@ def test_a_run_being_deleted_is_left_alone(see, decide, make) -> None:
 
 
 def test_a_refused_pod_is_said_and_tried_again(see, decide, condition) -> None:
-    made = decide(see(address="10.0.0.9", secret=True, refusal="exceeded quota: compute"))
+    made = decide(see(address="10.0.0.9", secret=True, refusal=Refusal("exceeded quota: compute")))
     assert condition(made.status, "Succeeded")[1:] == ("Pending", "the pods are refused: exceeded quota: compute")
     assert made.again_seconds == 5
     assert len(made.create) == 3
+
+
+def test_pods_that_can_never_be_made_end_the_run_pods_first(see, decide, make, condition) -> None:
+    refusal = Refusal(
+        'Pod "etl-1-a1-w0" is invalid: spec.containers[0].volumeMounts[3].name: Not found', permanent=True
+    )
+    seen = see(
+        run=make.run(status=make.begun()), pods=[make.runner()], address="10.0.0.9", secret=True, refusal=refusal
+    )
+    assert decide(seen, 1) == Plan(delete=(Delete(POD, "etl-1-a1"),))
+    made = decide(replace(seen, pods=[]), 2)
+    assert condition(made.status, "Succeeded")[1:] == ("Failed", f"the pods are refused: {refusal.message}")

@@ -12,7 +12,7 @@ from typing import Any
 from headwater.resources import names
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.metadata import metadata
-from headwater_operator.objects.template import overlay
+from headwater_operator.objects.template import TemplateError, overlay
 from headwater_operator.settings import Settings
 
 USER = 10001  # any but root; the images' own user
@@ -186,10 +186,23 @@ def _add_token(pod: Manifest) -> None:
 
 
 def _finish(pod: Manifest, version: Manifest, part: str) -> Manifest:
-    """Lay the user's podTemplate over the pod; what the operator lives by stays as it is."""
+    """Lay the user's podTemplate over the pod; what the operator lives by stays as it is.
+
+    Raises TemplateError when the template has another shape than a pod.
+    """
     template = version["spec"].get("execution", {}).get(part, {}).get("podTemplate")
     if not template:
         return pod
+    try:
+        return _overlay(pod, template)
+    except (AttributeError, KeyError, StopIteration, TypeError) as error:
+        words = (
+            f"spec.execution.{part}.podTemplate has not the shape of a pod ({error}); compare kubectl explain pod.spec"
+        )
+        raise TemplateError(words) from None
+
+
+def _overlay(pod: Manifest, template: Manifest) -> Manifest:
     merged = overlay(pod, {field: template[field] for field in ("metadata", "spec") if field in template})
     for field in ("name", "namespace", "ownerReferences"):
         merged["metadata"][field] = pod["metadata"][field]

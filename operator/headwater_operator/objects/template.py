@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from headwater.core.errors import FlowError
+
+
+class TemplateError(FlowError):
+    """A podTemplate has not the shape of a pod."""
+
+
 # Lists whose items are known by a key; an item of a known key is merged, another is added.
 _KEYS = {
     "containers": "name",

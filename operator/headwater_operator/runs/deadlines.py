@@ -1,4 +1,4 @@
-"""When a run is called off: a deadline has passed, or workers die again and again. Pure.
+"""When a run is called off: a deadline has passed, its pods are invalid, or workers die again and again. Pure.
 
 Pods are taken away first and the state is written when they are gone: nothing may start after it was called over.
 """
@@ -32,6 +32,8 @@ def called_off(seen: Observed, now: datetime) -> Plan | None:
 
 
 def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
+    if seen.refusal is not None and seen.refusal.permanent:
+        return RunState.FAILED, f"the pods are refused: {seen.refusal.message}"
     age = (now - seen.created_at).total_seconds()
     limit = seen.start_deadline_seconds()
     if seen.first_task_at is None and age >= limit:

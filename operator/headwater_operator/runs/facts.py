@@ -10,6 +10,7 @@ from headwater.resources import names
 from headwater.resources.conditions import find, parse_timestamp
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
+from headwater_operator.plans import Refusal
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Observed:
     secret: bool = False
     account: bool = True
     pair: tuple[str, str] | None = None
-    refusal: str | None = None  # what the API server said when it last refused a pod of this run
+    refusal: Refusal | None = None  # what the API server said when it last refused a pod of this run
 
     @property
     def status(self) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _refused(seen: Observed, now: datetime) -> dict[str, Any]:
     if seen.refusal is None:
         return {}
     return {
-        "status": status_of(seen, RunState.PENDING, f"the pods are refused: {seen.refusal}", now),
+        "status": status_of(seen, RunState.PENDING, f"the pods are refused: {seen.refusal.message}", now),
         "again_seconds": 5,
     }
 
@@ -193,7 +193,7 @@ def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | 
             return RunState.RUNNING, _running_words(seen), None
         return RunState.SUBMITTED, "the pods are starting", RUNNING_AFTER_SECONDS - age + 0.01
     if seen.refusal is not None:
-        return RunState.PENDING, f"a worker is refused: {seen.refusal}", 5.0
+        return RunState.PENDING, f"a worker is refused: {seen.refusal.message}", 5.0
     live = [seen.runner, *(pod for pod in seen.workers if pods.is_live(pod))]
     waits = [wait for wait in map(pods.why_waiting, live) if wait is not None]
     # While one worker has a place, the run can begin.

@@ -12,7 +12,7 @@ from headwater_operator import pods
 from headwater_operator.kinds import POD, Manifest
 from headwater_operator.objects.others import flow_account, source_map
 from headwater_operator.objects.pods import inspection_pod
-from headwater_operator.plans import Delete, Plan
+from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.settings import Settings
 
 # How late the last write of an inspection may be seen after its pod has ended.
@@ -27,7 +27,7 @@ class Observed:
     version: Manifest
     pod: Manifest | None
     account: bool
-    refusal: str | None = None
+    refusal: Refusal | None = None
 
 
 def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
@@ -70,11 +70,14 @@ def _begin(seen: Observed, settings: Settings, now: datetime) -> Plan:
         # Before the pod: a pod of an account that is not there is refused.
         account = flow_account(namespace=seen.version["metadata"]["namespace"], settings=settings)
         return Plan(create=(account,))
+    if seen.refusal is not None and seen.refusal.permanent:
+        words = f"the inspection pod is refused: {seen.refusal.message}"
+        return _say(seen, {}, stalled("InspectionFailed", words), now)
     source = [source_map(version=seen.version)] if seen.version["spec"].get("source") else []
     pod = inspection_pod(version=seen.version, settings=settings)
     if seen.refusal is None:
         return Plan(create=(*source, pod))
-    said = _say(seen, {}, stalled("PodRefused", f"the inspection pod is refused: {seen.refusal}"), now)
+    said = _say(seen, {}, stalled("PodRefused", f"the inspection pod is refused: {seen.refusal.message}"), now)
     return replace(said, create=(*source, pod), again_seconds=5.0)
 
 
