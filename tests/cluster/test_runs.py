@@ -384,3 +384,32 @@ def test_large_results_go_from_worker_to_worker(project: Any) -> None:
     assert runner < 2_000_000, f"the runner received {runner} bytes"
     assert int(peak) * 1024 < 200_000_000, f"the runner's memory peaked at {peak} kB"
     assert len(json.dumps(run)) < 10_000
+
+
+def test_pod_templates_that_make_no_pod_are_told_with_the_field(project: Any) -> None:
+    mount = {"containers": [{"name": "flow", "volumeMounts": [{"name": "nope", "mountPath": "/x"}]}]}
+    spec = {"spec": mount}
+    bad = {
+        "worker": ({"provisioner": "Pods", "worker": {"podTemplate": spec}}, 'volumeMounts[3].name: Not found: "nope"'),
+        "runner": ({"provisioner": "InProcess", "runner": {"podTemplate": spec}}, 'Not found: "nope"'),
+        "shape": (
+            {
+                "provisioner": "InProcess",
+                "runner": {"podTemplate": {"spec": {"containers": [{"name": "flow", "env": {"A": "1"}}]}}},
+            },
+            "cannot unmarshal object into Go struct field Container.spec.containers.env",
+        ),
+        "privileged": (
+            {"provisioner": "Pods", "worker": {"podTemplate": {"spec": {"hostNetwork": True}}}},
+            'violates PodSecurity "restricted',
+        ),
+    }
+    for name, (execution, _) in bad.items():
+        project.flow(name, SLOW, execution=execution, startDeadlineSeconds=20)
+        project.run(f"{name}-1", name, parameters={"seconds": 0})
+    for name, (_, words) in bad.items():
+        project.until(f"{name} told", lambda name=name, words=words: words in project.state(f"{name}-1")[1], seconds=20)
+    for name in ("worker", "runner", "shape"):
+        assert message(project.finish(f"{name}-1", 20))[1] == "Failed", "what can never be made is not waited for"
+    assert message(project.finish("privileged-1", 60))[1] == "TimedOut", "a policy may change its mind"
+    project.until("nothing left", lambda: not project.pods(role="runner"))
