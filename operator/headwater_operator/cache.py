@@ -13,6 +13,9 @@ from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Ma
 
 Key = tuple[str, str]  # namespace, name
 
+# How many deleted objects are remembered, so that late events and late answers do not bring them back.
+REMEMBERED_DELETIONS = 10_000
+
 
 class Cache:
     """Objects by kind and key, with the indexes that plans ask for."""
@@ -20,17 +23,24 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[str, dict[Key, Manifest]] = defaultdict(dict)
         self._by_owner: dict[tuple[str, str, str, str], set[Key]] = defaultdict(set)
+        self._deleted: dict[str, None] = {}  # uids, the oldest first
         self._addresses: dict[Key, str] = {}  # of Services, which are not watched
         self._secrets: set[Key] = set()  # that are known to exist; nobody may read them
         self.accounts: set[str] = set()  # the namespaces that are known to have the flow pods' account
 
     def upsert(self, kind: Kind, manifest: Manifest) -> bool:
-        """Keep an object unless a newer one is held; return whether it was kept."""
+        """Keep an object unless it is known to be deleted or a newer one is held; return whether it was kept."""
         metadata = manifest["metadata"]
         key = (metadata["namespace"], metadata["name"])
-        held = self._objects[kind.name].get(key)
-        if held is not None and not _newer(metadata, held["metadata"]):
+        if metadata["uid"] in self._deleted:
             return False
+        held = self._objects[kind.name].get(key)
+        if held is not None:
+            if not _newer(metadata, held["metadata"]):
+                return False
+            self._forget(kind, key, held)
+            if held["metadata"]["uid"] != metadata["uid"] and kind is FLOW_RUN:
+                self.forget_attempts(*key)
         metadata.pop("managedFields", None)  # large, and of no use here
         self._objects[kind.name][key] = manifest
         for owner in _owners(kind, manifest):
@@ -41,16 +51,22 @@ class Cache:
         """Forget a deleted object, unless one of the same name has taken its place."""
         metadata = manifest["metadata"]
         key = (metadata["namespace"], metadata["name"])
+        self._deleted[metadata["uid"]] = None
+        if len(self._deleted) > REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
         held = self._objects[kind.name].get(key)
         if held is None or held["metadata"]["uid"] != metadata["uid"]:
             return
+        self._forget(kind, key, held)
+        if kind is FLOW_RUN:
+            self.forget_attempts(*key)
+
+    def _forget(self, kind: Kind, key: Key, held: Manifest) -> None:
         del self._objects[kind.name][key]
         for owner in _owners(kind, held):
             self._by_owner[owner].discard(key)
             if not self._by_owner[owner]:
                 del self._by_owner[owner]
-        if kind is FLOW_RUN:
-            self.forget_attempts(*key)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         return self._objects[kind.name].get((namespace, name))
@@ -100,8 +116,9 @@ def _is_attempt(name: str, run: str) -> bool:
 
 def _newer(metadata: Manifest, held: Manifest) -> bool:
     """Whether an object is newer than the held one of its name. Versions of one object grow as numbers."""
-    if metadata["uid"] != held["uid"]:
-        return str(metadata["creationTimestamp"]) >= str(held["creationTimestamp"])
+    made, held_made = str(metadata["creationTimestamp"]), str(held["creationTimestamp"])  # in whole seconds
+    if metadata["uid"] != held["uid"] and made != held_made:
+        return made > held_made
     return int(metadata["resourceVersion"]) >= int(held["resourceVersion"])
 
 

@@ -7,12 +7,14 @@ follows from what exists, not from which event came.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from typing import Any
 
 import kopf
 
+from headwater.core.errors import ClusterError
 from headwater.resources.names import FLOW_LABEL, GROUP, RUN_LABEL, VERSION, VERSION_LABEL
 from headwater_operator.api import Api, connect
 from headwater_operator.apply import Applier
@@ -25,6 +27,8 @@ from headwater_operator.settings import Settings
 logger = logging.getLogger("headwater.operator")
 
 RESYNC_SECONDS = 60.0
+# Our objects are read anew at each so many of them; pods, which are fewer and fail more, at each.
+RESYNCS_PER_READ = 10
 # A Flow shows counts of its runs: it need not be written for each of a handful of quick changes.
 FLOW_SUMMARY_SECONDS = 2.0
 # A reconciliation that takes longer, or a key that waits longer, means that the operator is stuck.
@@ -43,9 +47,7 @@ class Operator:
 
     async def start(self) -> None:
         """Read everything, then begin: a run must not be judged while its flow or pods are still unread."""
-        for kind, selector in ((FLOW, None), (FLOW_VERSION, None), (FLOW_RUN, None), (POD, FLOW_LABEL)):
-            for manifest in await self.api.list(kind, selector):
-                self.cache.upsert(kind, manifest)
+        await self._read(FLOW, FLOW_VERSION, FLOW_RUN, POD)
         self.queue.start()
         await self.enqueue_all()
         self._resync = asyncio.create_task(self._resync_for_ever())
@@ -56,14 +58,32 @@ class Operator:
         await self.queue.stop()
         await self.api.close()
 
+    async def _read(self, *kinds: Kind) -> None:
+        """Read all objects of these kinds. What is not there any more is forgotten: where a watch was
+        interrupted for long, nobody tells of what was deleted meanwhile."""
+        for kind in kinds:
+            before = list(self.cache.all(kind))
+            found = await self.api.list(kind, FLOW_LABEL if kind is POD else None)
+            for manifest in found:
+                self.cache.upsert(kind, manifest)
+            there = {manifest["metadata"]["uid"] for manifest in found}
+            for manifest in before:
+                if manifest["metadata"]["uid"] not in there:
+                    await self.observe(kind, "DELETED", manifest)
+
     async def enqueue_all(self) -> None:
         for kind in (FLOW, FLOW_VERSION, FLOW_RUN):
             for manifest in self.cache.all(kind):
                 await self.queue.add(_key(kind, manifest))
 
     async def _resync_for_ever(self) -> None:
-        while True:
+        for count in itertools.count(1):
             await asyncio.sleep(RESYNC_SECONDS)
+            everything = count % RESYNCS_PER_READ == 0
+            try:
+                await self._read(*((FLOW, FLOW_VERSION, FLOW_RUN, POD) if everything else (POD,)))
+            except ClusterError as error:
+                logger.warning("The objects could not be read anew: %s", error)
             await self.enqueue_all()
 
     async def observe(self, kind: Kind, event: str | None, manifest: Manifest) -> None:
