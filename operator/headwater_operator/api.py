@@ -64,10 +64,14 @@ class Api:
         path = kind_of(manifest).path(manifest["metadata"]["namespace"])
         return await self._request("POST", path, body=manifest)
 
-    async def patch_status(self, kind: Kind, namespace: str, name: str, status: dict[str, Any]) -> Manifest:
-        """Merge-patch the status subresource; None takes a field away."""
+    async def patch_status(
+        self, kind: Kind, namespace: str, name: str, status: dict[str, Any], resource_version: str
+    ) -> Manifest:
+        """Merge-patch the status subresource; None takes a field away. Refused as a Conflict unless the object
+        is still as *resource_version* was. (Its uid in the patch would be ignored.)"""
         path = kind.path(namespace, name, "status")
-        return await self._request("PATCH", path, body={"status": status}, content_type="application/merge-patch+json")
+        body = {"metadata": {"resourceVersion": resource_version}, "status": status}
+        return await self._request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
     async def delete(self, kind: Kind, namespace: str, name: str) -> None:
         await self._request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})

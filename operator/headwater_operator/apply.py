@@ -72,19 +72,32 @@ class Applier:
             self._cache.upsert(kind, made)
 
     async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> None:
-        """Write what differs from the status as last seen, if anything does."""
+        """Write what differs from the status as last seen, if anything does.
+
+        What was decided from an object that has changed since, or whose name is another's by now, is not
+        written: the object is read anew, and the next decision goes by that.
+        """
         patch = difference(manifest.get("status", {}), status)
         if not patch:
             return
         metadata = manifest["metadata"]
         try:
-            written = await self._api.patch_status(kind, metadata["namespace"], metadata["name"], patch)
+            written = await self._write(kind, metadata, patch)
         except ApiError as error:
             if error.status == 404:
                 self._cache.remove(kind, manifest)  # deleted, and its event may have been missed
                 return
             raise
         self._cache.upsert(kind, written)
+
+    async def _write(self, kind: Kind, metadata: Manifest, patch: dict[str, Any]) -> Manifest:
+        namespace, name = metadata["namespace"], metadata["name"]
+        try:
+            return await self._api.patch_status(kind, namespace, name, patch, metadata["resourceVersion"])
+        except ApiError as error:
+            if error.reason != "Conflict":
+                raise
+            return await self._api.get(kind, namespace, name)
 
     async def _delete(self, namespace: str, delete: Delete) -> None:
         try:
