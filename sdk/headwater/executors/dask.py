@@ -191,7 +191,7 @@ class DaskExecutor:
                 await self._run(client, flow, drive, info)
             return
         with dask.config.set(SCHEDULER_CONFIG):
-            options = {"dashboard_address": None, "silence_logs": logging.ERROR, **self.cluster_kwargs}
+            options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR, **self.cluster_kwargs}
             async with (
                 LocalCluster(asynchronous=True, **options) as cluster,
                 Client(cluster, asynchronous=True) as client,
