@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from headwater.core.errors import ClusterError
 from headwater_operator.api import Api, ApiError
 from headwater_operator.cache import Cache
-from headwater_operator.kinds import FLOW_VERSION, POD, SECRET, SERVICE, SERVICE_ACCOUNT, Kind, Manifest, kind_of
+from headwater_operator.kinds import (
+    FLOW_RUN,
+    FLOW_VERSION,
+    POD,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+    Manifest,
+    kind_of,
+)
 from headwater_operator.plans import Delete, Plan, Refusal
 
 # Objects whose content a plan needs.
@@ -31,18 +42,25 @@ class Applier:
         self._cache = cache
 
     async def apply(self, plan: Plan, kind: Kind, manifest: Manifest) -> None:
-        """Carry out a plan for an object: create and write its status at once, then delete.
+        """Carry out a plan for an object: delete in the order given, then create and write its status at once.
 
-        Everything is tried even when a part fails; the first failure is raised afterwards.
+        A final status comes last, as nothing is looked after any more once it is there. All that is to be made is
+        tried even when a part fails; the first failure is raised afterwards.
         """
-        creations = [self.create(wanted) for wanted in plan.create]
+        namespace = manifest["metadata"]["namespace"]
+        for delete in plan.delete:
+            await self._delete(namespace, delete)
+        # What pods mount comes before them: a pod that is there is not made again.
+        await self._all(self.create(wanted) for wanted in plan.create if wanted["kind"] != POD.name)
+        pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] == POD.name]
         status = [self.write_status(kind, manifest, plan.status)] if plan.status is not None else []
-        results = await asyncio.gather(*creations, *status, return_exceptions=True)
+        await self._all([*pods, *status])
+
+    async def _all(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
+        results = await asyncio.gather(*work, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             raise failures[0]
-        namespace = manifest["metadata"]["namespace"]
-        await asyncio.gather(*(self._delete(namespace, delete) for delete in plan.delete))
 
     async def create(self, wanted: Manifest) -> None:
         kind = kind_of(wanted)
@@ -55,13 +73,35 @@ class Applier:
                     # What is forbidden may be allowed later; what is invalid stays so.
                     raise PodRefused(Refusal(str(error), permanent=error.status != 403)) from None
                 raise
-            # Of the others nothing is read, and a Secret may not be.
-            made = await self._api.get(kind, namespace, name) if kind in READ else wanted
+            if kind is SECRET:
+                made = await self._make_anew(wanted)
+            else:
+                made = await self._api.get(kind, namespace, name) if kind in READ else wanted
             _check_owner(wanted, made)
         self._remember(kind, made)
 
+    async def _make_anew(self, secret: Manifest) -> Manifest:
+        """A Secret of this name exists, perhaps of an earlier run of the same name, and nobody may read whose it is.
+
+        It is replaced, unless pods of ours have been made, which may hold it already.
+        """
+        namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
+        owner = secret["metadata"]["ownerReferences"][0]
+        if any(is_owned(pod, owner["uid"]) for pod in self._cache.pods_of_run(namespace, owner["name"])):
+            return secret
+        try:
+            _check_owner(secret, await self._api.get(POD, namespace, name))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            await self._delete(namespace, Delete(SECRET, name))
+            return await self._api.create(secret)
+        return secret
+
     def _remember(self, kind: Kind, made: Manifest) -> None:
         namespace, name = made["metadata"]["namespace"], made["metadata"]["name"]
+        if kind in (SERVICE, SECRET) and not self._is_wanted(made):
+            return  # its run was deleted meanwhile, and the next of that name has its own
         if kind is SERVICE:
             self._cache.set_address(namespace, name, made["spec"]["clusterIP"])
         elif kind is SECRET:
@@ -70,6 +110,11 @@ class Applier:
             self._cache.accounts.add(namespace)
         elif kind in (POD, FLOW_VERSION):
             self._cache.upsert(kind, made)
+
+    def _is_wanted(self, made: Manifest) -> bool:
+        owner = made["metadata"]["ownerReferences"][0]
+        run = self._cache.get(FLOW_RUN, made["metadata"]["namespace"], owner["name"])
+        return run is not None and run["metadata"]["uid"] == owner["uid"]
 
     async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> None:
         """Write what differs from the status as last seen, if anything does.
@@ -109,13 +154,19 @@ class Applier:
         except ApiError as error:
             if error.status != 404:
                 raise
+        if delete.name is not None:
+            self._cache.forget(delete.kind, namespace, delete.name)
+
+
+def is_owned(manifest: Manifest, uid: str) -> bool:
+    """Whether the object of this uid owns another."""
+    return any(owner["uid"] == uid for owner in manifest["metadata"].get("ownerReferences", []))
 
 
 def _check_owner(wanted: Manifest, found: Manifest) -> None:
     """An object of the wanted name must be ours: of the same owner, not of an earlier one of its name."""
-    uids = {owner["uid"] for owner in found["metadata"].get("ownerReferences", [])}
     for owner in wanted["metadata"].get("ownerReferences", []):
-        if owner["uid"] not in uids:
+        if not is_owned(found, owner["uid"]):
             raise ClusterError(
                 f'{found["kind"]} "{found["metadata"]["name"]}" is in the way: it does not belong to '
                 f'{owner["kind"]} "{owner["name"]}"; delete it, or wait until it is gone'

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from headwater.resources.names import FLOW_LABEL, RUN_LABEL, VERSION_LABEL
-from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, SECRET, SERVICE, Kind, Manifest
 
 Key = tuple[str, str]  # namespace, name
 
@@ -97,6 +97,13 @@ class Cache:
 
     def has_secret(self, namespace: str, name: str) -> bool:
         return (namespace, name) in self._secrets
+
+    def forget(self, kind: Kind, namespace: str, name: str) -> None:
+        """Forget a Service or Secret that was deleted."""
+        if kind is SERVICE:
+            self._addresses.pop((namespace, name), None)
+        elif kind is SECRET:
+            self._secrets.discard((namespace, name))
 
     def forget_attempts(self, namespace: str, run: str) -> None:
         """Forget the Services and Secrets of a run that is over."""

@@ -45,8 +45,12 @@ def has_ended(pod: Manifest) -> bool:
 
 
 def was_stopped(pod: Manifest) -> bool:
-    """Whether a pod ended because somebody ended it: evicted, preempted, past its deadline, its node lost."""
-    return phase(pod) == "Failed" and bool(pod.get("status", {}).get("reason"))
+    """Whether a pod ended by no fault of the flow: evicted, preempted, past its deadline, its node lost.
+
+    One whose result could not be written, as the operator was away for long, counts as well.
+    """
+    unreported = "unreported" in (last_word(pod) or {})
+    return phase(pod) == "Failed" and (bool(pod.get("status", {}).get("reason")) or unreported)
 
 
 def phase(pod: Manifest) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from headwater.resources.conditions import find
 from headwater.resources.names import attempt_name
-from headwater_operator.apply import Applier, PodRefused
+from headwater_operator.apply import Applier, PodRefused, is_owned
 from headwater_operator.cache import Cache
 from headwater_operator.flows import plan as flows
 from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
@@ -41,7 +41,7 @@ class Reconciler:
         self._applier = applier
         self._settings = settings
         self._now = now
-        self._refusals: dict[WorkKey, Refusal] = {}
+        self._refusals: dict[WorkKey, tuple[str, Refusal]] = {}  # with the uid of the object that wants the pod
         self._deciders: dict[str, tuple[Kind, Callable[[WorkKey, Manifest], Plan]]] = {
             FLOW.name: (FLOW, self._decide_flow),
             FLOW_VERSION.name: (FLOW_VERSION, self._decide_version),
@@ -61,7 +61,7 @@ class Reconciler:
                 plan = decide(key, manifest)
             except TemplateError as error:
                 # The next decision goes by the refusal and makes no pod.
-                self._refusals[key] = Refusal(str(error), permanent=True)
+                self._refusals[key] = (manifest["metadata"]["uid"], Refusal(str(error), permanent=True))
                 continue
             if not await self._carry_out(key, plan, kind, manifest):
                 return plan.again_seconds
@@ -73,8 +73,8 @@ class Reconciler:
         try:
             await self._applier.apply(plan, kind, manifest)
         except PodRefused as refused:
-            known = self._refusals.get(key)
-            self._refusals[key] = refused.refusal
+            known = self._refusal(key, manifest)
+            self._refusals[key] = (manifest["metadata"]["uid"], refused.refusal)
             # The account may have gone with an earlier namespace of this name: make it once more.
             self._cache.accounts.discard(key.namespace)
             return known != refused.refusal
@@ -83,33 +83,45 @@ class Reconciler:
         changed = self._cache.get(kind, key.namespace, key.name) is not manifest
         return bool(plan.create) or changed
 
+    def _refusal(self, key: WorkKey, manifest: Manifest) -> Refusal | None:
+        uid, refusal = self._refusals.get(key, (None, None))
+        return refusal if uid == manifest["metadata"]["uid"] else None
+
+    def _versions(self, flow: Manifest) -> list[Manifest]:
+        """A flow's own versions: those of an earlier flow of its name are about to go."""
+        metadata = flow["metadata"]
+        found = self._cache.versions_of(metadata["namespace"], metadata["name"])
+        return [version for version in found if is_owned(version, metadata["uid"])]
+
     def _decide_flow(self, key: WorkKey, flow: Manifest) -> Plan:
-        seen = flows.Observed(
-            flow, self._cache.versions_of(key.namespace, key.name), self._cache.runs_of(key.namespace, key.name)
-        )
+        seen = flows.Observed(flow, self._versions(flow), self._cache.runs_of(key.namespace, key.name))
         return flows.plan(seen, self._settings, self._now())
 
     def _decide_version(self, key: WorkKey, version: Manifest) -> Plan:
-        pods = self._cache.pods_of_version(key.namespace, key.name)
+        found = self._cache.pods_of_version(key.namespace, key.name)
+        pods = [pod for pod in found if is_owned(pod, version["metadata"]["uid"])]
         account = key.namespace in self._cache.accounts
-        seen = versions.Observed(version, pods[0] if pods else None, account, self._refusals.get(key))
+        seen = versions.Observed(version, pods[0] if pods else None, account, self._refusal(key, version))
         return versions.plan(seen, self._settings, self._now())
 
     def _decide_run(self, key: WorkKey, run: Manifest) -> Plan:
-        flow = run["spec"]["flow"]
+        name = run["spec"]["flow"]
+        flow = self._cache.get(FLOW, key.namespace, name)
+        # Those of an earlier run of this name may still be there.
+        pods = [p for p in self._cache.pods_of_run(key.namespace, key.name) if is_owned(p, run["metadata"]["uid"])]
         attempt = attempt_name(key.name, int(run.get("status", {}).get("attempt", {}).get("number", 1)))
         now = self._now()
         needs_pair = self._settings.tls and "attempt" not in run.get("status", {}) and not _is_finished(run)
         seen = ObservedRun(
             run=run,
-            flow=self._cache.get(FLOW, key.namespace, flow),
-            versions=self._cache.versions_of(key.namespace, flow),
-            pods=self._cache.pods_of_run(key.namespace, key.name),
+            flow=flow,
+            versions=self._versions(flow) if flow is not None else self._cache.versions_of(key.namespace, name),
+            pods=pods,
             address=self._cache.address(key.namespace, attempt),
             secret=self._cache.has_secret(key.namespace, attempt),
             account=key.namespace in self._cache.accounts,
             pair=make_pair(attempt, now) if needs_pair else None,
-            refusal=self._refusals.get(key),
+            refusal=self._refusal(key, run),
         )
         return runs.plan(seen, self._settings, now)
 

@@ -243,7 +243,8 @@ def test_how_a_run_ends(see, decide, make, condition, how, state, message) -> No
     assert condition(made.status, "Succeeded") == ("True" if state == "Success" else "False", state, message)
     assert condition(made.status, "Finished")[0] == "True"
     assert made.create == ()
-    assert made.delete == (), "the state is written before anything is taken away"
+    gone = (Delete(SERVICE, "etl-1-a1"), Delete(SECRET, "etl-1-a1"))
+    assert made.delete == (gone if how == "gone" else ()), "what goes with the runner goes when it does"
     assert made.status["finishedAt"].startswith("2026-11-23T12:00:")
 
 
@@ -253,7 +254,7 @@ def test_a_finished_run_drops_its_workers_at_once_and_its_runner_later(see, deci
     assert decide(seen, 10) == Plan(delete=(WORKERS,), again_seconds=3599)
     left = replace(seen, pods=[make.runner("Succeeded")])
     assert decide(left, 3609) == Plan(
-        delete=(Delete(POD, "etl-1-a1"), Delete(SERVICE, "etl-1-a1"), Delete(SECRET, "etl-1-a1"))
+        delete=(Delete(SERVICE, "etl-1-a1"), Delete(SECRET, "etl-1-a1"), Delete(POD, "etl-1-a1"))
     )
     assert decide(replace(seen, pods=[]), 4000) == Plan()
 

@@ -10,20 +10,21 @@ under way   make what is missing, say how it goes
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from headwater.resources import names
 from headwater.resources.conditions import RunState, parse_timestamp, timestamp
 from headwater_operator import pods
-from headwater_operator.kinds import POD, SECRET, SERVICE, Manifest
+from headwater_operator.kinds import POD, Manifest
 from headwater_operator.objects.others import attempt_secret, flow_account, scheduler_service
 from headwater_operator.objects.pods import runner_pod, worker_pod
 from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.admit import Admitted, Refused, Waiting, admit
 from headwater_operator.runs.deadlines import called_off, next_deadline_seconds
 from headwater_operator.runs.facts import Observed
-from headwater_operator.runs.status import finish, status_of
+from headwater_operator.runs.status import belongings, finish, status_of
 from headwater_operator.settings import Settings
 
 # A run that ends sooner is not announced as Running first: it saves a write of a status that nobody sees.
@@ -52,14 +53,17 @@ def _tidy(seen: Observed, settings: Settings, now: datetime) -> Plan:
     delete = []
     if any("deletionTimestamp" not in pod["metadata"] for pod in seen.workers):
         delete.append(Delete(POD, selector=f"{names.RUN_LABEL}={seen.name},{names.ROLE_LABEL}={names.WORKER}"))
+    if seen.runner is None and (seen.secret or seen.address is not None):
+        return Plan(delete=(*delete, *belongings(seen)))  # somebody took the pod away
     if seen.runner is None or "deletionTimestamp" in seen.runner["metadata"]:
         return Plan(delete=tuple(delete))
     finished_at = parse_timestamp(seen.status.get("finishedAt", timestamp(now)))
     left = (finished_at + timedelta(seconds=settings.keep_runner_seconds) - now).total_seconds()
     if left > 0:
         return Plan(delete=tuple(delete), again_seconds=left)
+    # The pod goes last: it tells an operator that takes over that the rest may still be there.
     name = names.attempt_name(seen.name, seen.attempt)
-    return Plan(delete=(*delete, Delete(POD, name), Delete(SERVICE, name), Delete(SECRET, name)))
+    return Plan(delete=(*delete, *belongings(seen), Delete(POD, name)))
 
 
 # Reported
@@ -105,7 +109,9 @@ def _unbegun(seen: Observed, settings: Settings, now: datetime) -> Plan:
             again = next_deadline_seconds(seen, now)
             return Plan(status=status_of(seen, RunState.PENDING, message, now), again_seconds=again)
         case Refused(message, state):
-            return finish(seen, state, message, now)
+            ended = finish(seen, state, message, now)
+            made = seen.secret or seen.address is not None
+            return ended if made else replace(ended, delete=())
         case Admitted(version):
             return _begin(seen, version, settings, now)
 

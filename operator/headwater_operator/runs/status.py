@@ -6,20 +6,31 @@ from datetime import datetime
 from typing import Any
 
 from headwater.resources.conditions import RunState, run_conditions, timestamp, to_manifest
+from headwater.resources.names import attempt_name
 from headwater_operator import pods
+from headwater_operator.kinds import SECRET, SERVICE
 from headwater_operator.objects.pods import image_of
-from headwater_operator.plans import Plan
+from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.facts import Observed
 
 
 def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan:
+    """The plan that ends a run: its final state, once and for all.
+
+    While there is a runner pod, what it needed goes with it later; without one it goes now, whoever made it.
+    """
     status = status_of(seen, state, message, now)
-    """The plan that ends a run: its final state, once and for all."""
     report = seen.status.get("report") or {}
     finished_at = report.get("finishedAt") or timestamp(now)
     status["finishedAt"] = finished_at
     status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
-    return Plan(status=status)
+    return Plan(status=status, delete=belongings(seen) if seen.runner is None else ())
+
+
+def belongings(seen: Observed) -> tuple[Delete, ...]:
+    """What an attempt has beside its pods."""
+    name = attempt_name(seen.name, seen.attempt)
+    return (Delete(SERVICE, name), Delete(SECRET, name))
 
 
 def status_of(seen: Observed, state: RunState, message: str, now: datetime) -> dict[str, Any]:

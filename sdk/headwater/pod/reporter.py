@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("headwater.reporter")
 
 SECONDS_BETWEEN_WRITES = 1.0
-# The operator notes the pod's UID a moment after it made the pod; until then the API server refuses.
+# The operator notes the pod's UID a moment after it made the pod, unless it was just stopped; until then the API
+# server refuses.
 REFUSED_PATIENCE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 15.0
 
@@ -64,10 +65,10 @@ class WriteError(ClusterError):
         super().__init__(message)
         self.status = status
 
-    def hopeless(self, waited_seconds: float) -> bool:
-        """Whether to repeat the write is useless."""
+    def hopeless(self, waited_seconds: float, last: bool) -> bool:
+        """Whether to repeat the write is useless; the *last* one must not keep the pod for long."""
         if self.status == 403:
-            return waited_seconds > REFUSED_PATIENCE_SECONDS
+            return last and waited_seconds > REFUSED_PATIENCE_SECONDS
         return 400 <= self.status < 500 and self.status not in (401, 408, 409, 429)
 
 
@@ -126,7 +127,7 @@ class Reporter:
             except ClusterError as error:
                 began = began or time.monotonic()
                 waited = time.monotonic() - began
-                hopeless = isinstance(error, WriteError) and error.hopeless(waited)
+                hopeless = isinstance(error, WriteError) and error.hopeless(waited, last)
                 if hopeless or time.monotonic() > self._deadline:
                     logger.error("The status was not written: %s", error)
                     if last:

@@ -1,0 +1,260 @@
+"""What people and machines do to flows and runs; each run has to end as its story says."""
+
+from __future__ import annotations
+
+from headwater.resources.conditions import find
+from headwater.resources.names import WORKER
+from headwater_operator.kinds import (
+    FLOW,
+    FLOW_RUN,
+    POD,
+)
+from simulation.teller import Teller
+from simulation.values import (
+    has_ended,
+    result_of,
+)
+
+
+async def runs_in_one_pod(t: Teller) -> None:
+    t.flow()
+    t.run("good", "Success", x=1)
+    t.run("fails", "Failed", fail=True)
+    await t.ready()
+    t.run("later", "Success")
+
+
+async def runs_on_workers(t: Teller) -> None:
+    t.flow(workers=3)
+    t.run("one", "Success")
+    t.run("two", "Failed", fail=True)
+
+
+async def a_flow_edited_often(t: Teller) -> None:
+    t.flow(workers=1)
+    for tag in range(2, 7):
+        await t.world.sleep(0.0, 2.0)
+        t.edit(image=f"acme/etl:{tag % 4 + 1}")
+    t.run("last", "Success")
+    await t.ready()
+
+
+async def pinned_versions(t: Teller) -> None:
+    t.flow()
+    await t.ready()
+    t.edit(image="acme/etl:2")
+    await t.ready()
+    t.run("old", "Success", version=1)
+    t.run("new", "Success", version=2)
+    t.run("none", "Failed", version=9)
+    await t.finished("old", "new")
+    assert t.status(FLOW_RUN, "old")["version"]["number"] == 1
+    assert t.status(FLOW_RUN, "new")["version"]["number"] == 2
+    t.edit(image="acme/etl:1")
+    await t.ready()
+    assert t.status(FLOW, "etl")["currentVersion"]["number"] == 1
+
+
+async def workers_die(t: Teller) -> None:
+    t.flow(workers=2)
+    t.run("run", "Success", seconds=60)
+    await t.begun("run")
+    for _ in range(4):
+        await t.world.sleep(0.1, 5)
+        for pod in t.pods(WORKER)[: t.world.random.randint(1, 2)]:
+            if t.world.random.random() < 0.5:
+                t.crash(pod)
+            else:
+                t.take(POD, pod["metadata"]["name"])
+
+
+async def all_workers_die_always(t: Teller) -> None:
+    t.flow(workers=1)
+    t.run("run", "Crashed", seconds=100000)
+    while result_of({"status": t.status(FLOW_RUN, "run")}) is None:
+        for pod in t.pods(WORKER):
+            t.crash(pod)
+        await t.world.sleep(1, 3)
+
+
+async def the_runner_dies(t: Teller) -> None:
+    t.flow(workers=2)
+    t.run("taken", "Crashed", seconds=100000)
+    t.run("killed", "Crashed", seconds=100000)
+    await t.begun("taken")
+    t.take(POD, "taken-a1")
+    await t.begun("killed")
+    t.crash(t.world.get(POD, t.namespace, "killed-a1"))
+
+
+async def a_finished_runner_is_taken_away(t: Teller) -> None:
+    t.flow()
+    t.run("run", "Success")
+    await t.world.until(lambda: "report" in t.status(FLOW_RUN, "run") or "finishedAt" in t.status(FLOW_RUN, "run"))
+    await t.world.until(lambda: has_ended(t.world.get(POD, t.namespace, "run-a1")))
+    if "report" in t.status(FLOW_RUN, "run"):
+        t.take(POD, "run-a1")
+
+
+async def runs_deleted(t: Teller) -> None:
+    t.flow(workers=2)
+    t.run("early", None, seconds=50)
+    await t.world.sleep(0, 4)
+    t.take(FLOW_RUN, "early")
+    t.run("late", None, seconds=50)
+    await t.begun("late")
+    t.take(FLOW_RUN, "late")
+
+
+async def a_run_made_again(t: Teller) -> None:
+    """With the same name, at once: what the first has left behind is in the way."""
+    workers = t.world.random.choice([0, 2])
+    t.flow(workers=workers)
+    for x in range(3):
+        t.run("again", "Success", x=x, seconds=2)
+        if x == 2:
+            return
+        state = t.world.random.randrange(3)
+        if state == 1:
+            await t.begun("again")
+        if state == 2:
+            await t.finished("again")
+        await t.world.sleep(0, 2)
+        t.take(FLOW_RUN, "again")
+        await t.world.sleep(0, t.world.random.choice([0, 0, 1, 4]))
+
+
+async def a_run_made_again_of_another_flow(t: Teller) -> None:
+    t.flow(name="a")
+    t.flow(name="b", workers=1)
+    t.run("run", None, flow="a")
+    await t.world.sleep(0, 5)
+    t.take(FLOW_RUN, "run")
+    t.run("run", "Success", flow="b")
+    await t.finished("run")
+    t.take(FLOW_RUN, "run")
+    await t.world.sleep(0, 5)
+    t.edit("a", image="acme/etl:3")
+    await t.ready("a")
+
+
+async def a_flow_deleted(t: Teller) -> None:
+    t.flow(workers=1, startDeadlineSeconds=600)
+    t.run("under-way", "Success", seconds=20)
+    await t.begun("under-way")
+    t.take(FLOW, "etl")
+    # An operator that has not heard of the end yet may begin it.
+    t.run("too-late", None if t.world.faulty else "TimedOut")
+
+
+async def a_flow_made_again(t: Teller) -> None:
+    t.flow()
+    await t.ready()
+    t.edit(image="acme/etl:2")
+    await t.world.sleep(0, 3)
+    t.take(FLOW, "etl")
+    await t.world.sleep(0, 1)
+    t.flow(image=t.world.random.choice(["acme/etl:1", "acme/etl:3"]))
+    await t.world.sleep(0, 1)
+    t.run("run", "Success")
+    await t.finished("run")
+
+
+async def a_run_before_its_flow(t: Teller) -> None:
+    t.run("run", "Success")
+    await t.world.sleep(0, 20)
+    t.flow(workers=1)
+
+
+async def wrong_parameters(t: Teller) -> None:
+    t.flow(workers=1)
+    t.run("wrong", "Failed", nothing=1)
+    t.run("right", "Success", x=1)
+
+
+async def a_broken_flow(t: Teller) -> None:
+    t.flow(entrypoint="bad.py:flow")
+    t.run("first", "Failed")
+    await t.finished("first")
+    t.edit(entrypoint="flow.py:flow")
+    await t.ready()
+    t.edit(entrypoint="bad.py:flow", image="acme/etl:7")
+    await t.world.until(lambda: find(t.status(FLOW, "etl")["conditions"], "Stalled"))
+    t.run("second", "Success")
+
+
+async def an_image_that_comes_later(t: Teller) -> None:
+    image = f"acme/{t.namespace}:late"
+    t.world.absent_images.add(image)
+    t.flow(image=image)
+    t.run("run", "Success")
+    await t.world.until(lambda: find(t.status(FLOW, "etl")["conditions"], "Stalled"))
+    t.world.absent_images.discard(image)
+
+
+async def an_image_that_never_comes(t: Teller) -> None:
+    image = f"acme/{t.namespace}:never"
+    t.world.absent_images.add(image)
+    t.flow(image=image, startDeadlineSeconds=60)
+    t.run("run", "TimedOut")
+
+
+async def a_quota_that_gives_way(t: Teller) -> None:
+    t.flow(workers=2)
+    await t.ready()
+    t.world.pod_limits[t.namespace] = t.world.random.randint(0, 2)
+    t.run("run", "Success", seconds=20)
+    await t.world.sleep(1, 30)
+    del t.world.pod_limits[t.namespace]
+    t.world.spawn(_full_strength(t))
+
+
+async def _full_strength(t: Teller) -> None:
+    """Once there is room a run gets its workers, also when it has begun without them."""
+    began = t.world.loop.time()
+    await t.world.until(lambda: len(t.pods(WORKER)) == 2 or "finishedAt" in t.status(FLOW_RUN, "run"))
+    if not t.world.faulty and t.world.loop.time() - began > 6:
+        t.world.violate("the workers came late")
+
+
+async def a_quota_that_stays(t: Teller) -> None:
+    t.flow(workers=2, startDeadlineSeconds=60)
+    await t.ready()
+    t.world.pod_limits[t.namespace] = 0
+    t.run("run", "TimedOut")
+
+
+async def a_run_that_takes_too_long(t: Teller) -> None:
+    t.flow(workers=1, timeoutSeconds=60)
+    t.run("run", "TimedOut", seconds=100000)
+
+
+async def a_flow_with_its_source(t: Teller) -> None:
+    t.flow(workers=1, source={"files": {"flow.py": "..."}})
+    t.run("run", "Success")
+
+
+STORIES = (
+    runs_in_one_pod,
+    runs_on_workers,
+    a_flow_edited_often,
+    pinned_versions,
+    workers_die,
+    all_workers_die_always,
+    the_runner_dies,
+    a_finished_runner_is_taken_away,
+    runs_deleted,
+    a_run_made_again,
+    a_run_made_again_of_another_flow,
+    a_flow_deleted,
+    a_flow_made_again,
+    a_run_before_its_flow,
+    wrong_parameters,
+    a_broken_flow,
+    an_image_that_comes_later,
+    an_image_that_never_comes,
+    a_quota_that_gives_way,
+    a_quota_that_stays,
+    a_run_that_takes_too_long,
+    a_flow_with_its_source,
+)

@@ -1,0 +1,96 @@
+"""What a story does, in a namespace of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwater.resources.conditions import find
+from headwater.resources.names import ROLE_LABEL
+from headwater_operator.kinds import (
+    FLOW,
+    FLOW_RUN,
+    POD,
+    Kind,
+    Manifest,
+)
+from simulation.kubelet import Gone, Kubelet
+from simulation.values import (
+    is_live,
+    result_of,
+)
+from simulation.world import World
+
+
+class Teller:
+    """What a story does, in a namespace of its own."""
+
+    def __init__(self, world: World, namespace: str) -> None:
+        self.world = world
+        self.namespace = namespace
+
+    def flow(self, workers: int = 0, name: str = "etl", **spec: Any) -> None:
+        execution = {"provisioner": "Pods", "workers": workers} if workers else {"provisioner": "InProcess"}
+        body = {"image": "acme/etl:1", "entrypoint": "flow.py:flow", "execution": execution, **spec}
+        self._make("Flow", name, body)
+
+    def edit(self, name: str = "etl", **spec: Any) -> None:
+        self.world.edit(FLOW, self.namespace, name, **spec)
+
+    def run(
+        self, name: str, ends: str | None, flow: str = "etl", version: int | None = None, **parameters: Any
+    ) -> None:
+        """Make a run; *ends* is the state that it has to reach."""
+        spec: Manifest = {"flow": flow, "parameters": parameters}
+        self._make("FlowRun", name, spec if version is None else {**spec, "version": version})
+        if ends is not None:
+            self.world.expected[(self.namespace, name)] = ends
+
+    def _make(self, kind: str, name: str, spec: Manifest) -> None:
+        metadata = {"name": name, "namespace": self.namespace}
+        self.world.create({"apiVersion": "headwater.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+
+    def status(self, kind: Kind, name: str) -> Manifest:
+        return dict(self.world.objects.get((kind.name, self.namespace, name), {}).get("status", {}))
+
+    async def ready(self, name: str = "etl") -> None:
+        """Wait until the flow as it is now is current."""
+
+        def true() -> bool:
+            flow = self.world.get(FLOW, self.namespace, name)
+            condition = find(flow["status"]["conditions"], "Ready")
+            agrees = flow["status"]["observedGeneration"] == flow["metadata"]["generation"]
+            return agrees and condition is not None and condition["status"] == "True"
+
+        await self.world.until(true)
+
+    async def begun(self, run: str) -> None:
+        def true() -> bool:
+            status = self.status(FLOW_RUN, run)
+            return "firstTaskAt" in status.get("timeline", {}) or result_of({"status": status}) is not None
+
+        await self.world.until(true)
+
+    async def finished(self, *runs: str) -> None:
+        for run in runs:
+            await self.world.until(lambda run=run: result_of({"status": self.status(FLOW_RUN, run)}) is not None)
+
+    def pods(self, role: str) -> list[Manifest]:
+        return [p for p in self.world.all(POD, self.namespace, f"{ROLE_LABEL}={role}") if is_live(p)]
+
+    def take(self, kind: Kind, name: str) -> None:
+        """Delete something by hand."""
+        self.world.note(f"by hand: delete {kind.name} {name}")
+        if kind is POD:
+            self.world.by_hand.add(self.world.get(POD, self.namespace, name)["metadata"]["uid"])
+        if kind is FLOW_RUN:
+            self.world.expected.pop((self.namespace, name), None)
+        self.world.delete(kind, self.namespace, name)
+
+    def crash(self, pod: Manifest) -> None:
+        """End a pod the hard way."""
+        self.world.note(f"by hand: {pod['metadata']['name']} is out of memory")
+        kubelet = Kubelet(self.world, pod)
+        try:
+            kubelet.end(137, None, "OOMKilled")
+        except Gone:
+            return
