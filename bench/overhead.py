@@ -79,7 +79,9 @@ def main() -> None:
     bare = {"chain": bare_chain, "fanout": bare_fanout}
     figures: dict[str, dict[str, list[float]]] = {shape: {} for shape in sizes}
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR) as cluster,
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
+        ) as cluster,
         Client(cluster) as client,
     ):
         on_dask, here = DaskExecutor(cluster.scheduler_address), LocalExecutor()
