@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from simulation.play import run_stories
 from simulation.stories import STORIES
 

@@ -5,7 +5,9 @@
     │  ├─ CycleError                 tasks wait for each other
     │  ├─ ParameterError             a parameter is missing or unknown
     │  └─ EntrypointError            the flow cannot be found or imported
-    └─ ClusterError                  the cluster refused or went away; running it again may work
+    ├─ ClusterError                  the cluster refused or went away; running it again may work
+    ├─ TaskCrashedError              the result of a Crashed task run: what ran it went away
+    └─ TaskError                     stands for an exception of a task that could not travel here
 
 A message says what failed, on which object, why, and what to do, in one line.
 """
@@ -35,3 +37,20 @@ class EntrypointError(FlowError):
 
 class ClusterError(HeadwaterError):
     """The cluster refused, or did not answer."""
+
+
+class TaskCrashedError(HeadwaterError):
+    """What ran a task went away, or took its inputs with it."""
+
+
+class TaskError(HeadwaterError):
+    """A task's exception that cannot be brought here, as text: its class is not known here, or it cannot be pickled."""
+
+    def __init__(self, type: str, message: str, traceback: str = "") -> None:
+        super().__init__(type, message, traceback)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"

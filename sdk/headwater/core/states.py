@@ -1,18 +1,23 @@
 """The states of a flow run and of a task run.
 
     State
-    ├─ Pending ─ Scheduled ─ Retrying
+    ├─ Pending ─ Scheduled ─ Paused · Resume · Retrying
     ├─ Running
     └─ Finished
-       ├─ Success
-       └─ Failed ─ TriggerFailed · TimedOut · Crashed
+       ├─ Looped
+       ├─ Success ─ Cached · Mapped · Skipped
+       ├─ Failed ─ TimedOut · TriggerFailed · ValidationFailed · Crashed
+       └─ Cancelled
 
 `Failed` says that the user's code raised; `Crashed` that what ran it went away.
-A state is a value: equal when its class and its result are equal, whatever the message says.
+A state is a value: equal when its class, its result and what its class adds are equal, whatever the message says.
+States are replaced, never changed; a handler that wants another state returns a new one.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -26,6 +31,7 @@ class State:
 
     color: ClassVar[str] = "#696969"
     __slots__ = ("message", "result")
+    compared: ClassVar[tuple[str, ...]] = ("result",)
 
     def __init__(self, message: str | None = None, result: Any = None) -> None:
         self.message = message
@@ -59,8 +65,43 @@ class State:
     def is_crashed(self) -> bool:
         return isinstance(self, Crashed)
 
+    def is_skipped(self) -> bool:
+        return isinstance(self, Skipped)
+
+    def is_mapped(self) -> bool:
+        return isinstance(self, Mapped)
+
+    def is_cached(self) -> bool:
+        return isinstance(self, Cached)
+
+    def is_looped(self) -> bool:
+        return isinstance(self, Looped)
+
+    def is_paused(self) -> bool:
+        return isinstance(self, Paused)
+
+    def bare(self) -> State:
+        """Return a copy without the result."""
+        if type(self) is Success:
+            return Success(self.message)  # by far the most frequent
+        copied = copy.copy(self)
+        copied.result = None
+        return copied
+
+    @classmethod
+    def children(cls) -> list[type[State]]:
+        """Return the classes directly below this one."""
+        return cls.__subclasses__()
+
+    @classmethod
+    def parents(cls) -> list[type[State]]:
+        """Return the classes above this one, the nearest first."""
+        return [base for base in cls.__mro__[1:] if issubclass(base, State)]
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, State) and type(self) is type(other) and bool(self.result == other.result)
+        if not isinstance(other, State) or type(self) is not type(other):
+            return False
+        return all(bool(getattr(self, name) == getattr(other, name)) for name in self.compared)
 
     __hash__ = None  # type: ignore[assignment]  # a state holds a result that need not be hashable
 
@@ -80,10 +121,25 @@ class Scheduled(Pending):
 
     color = "#ffab00"
     __slots__ = ("start_time",)
+    compared: ClassVar[tuple[str, ...]] = ("result", "start_time")
 
     def __init__(self, message: str | None = None, result: Any = None, start_time: datetime | None = None) -> None:
         super().__init__(message, result)
         self.start_time = start_time
+
+
+class Paused(Scheduled):
+    """Waits for a person, or for *start_time* when there is one."""
+
+    color = "#99a8e8"
+    __slots__ = ()
+
+
+class Resume(Scheduled):
+    """A person has let it go on."""
+
+    color = "#ffab00"
+    __slots__ = ()
 
 
 class Retrying(Scheduled):
@@ -91,6 +147,7 @@ class Retrying(Scheduled):
 
     color = "#f66a0a"
     __slots__ = ("run_count",)
+    compared = ("result", "start_time", "run_count")
 
     def __init__(
         self,
@@ -124,6 +181,50 @@ class Success(Finished):
     __slots__ = ()
 
 
+class Looped(Finished):
+    """One round of a task that goes round is over; *loop_count* says which, its result is handed to the next."""
+
+    color = "#003ccb"
+    __slots__ = ("loop_count",)
+    compared = ("result", "loop_count")
+
+    def __init__(self, message: str | None = None, result: Any = None, loop_count: int = 1) -> None:
+        super().__init__(message, result)
+        self.loop_count = loop_count
+
+
+class Cached(Success):
+    """Did not run: its result was stored by an earlier run."""
+
+    color = "#34d058"
+    __slots__ = ()
+
+
+class Skipped(Success):
+    """Did not run, and this is right: a branch not taken."""
+
+    color = "#62757f"
+    __slots__ = ()
+
+
+class Mapped(Success):
+    """Stands for its children, one per item; *map_states* are theirs, the result lists theirs in their order."""
+
+    color = "#003ccb"
+    __slots__ = ("map_states",)
+    compared = ("result", "map_states")
+
+    def __init__(
+        self, message: str | None = None, result: Any = None, map_states: Sequence[State] | None = None
+    ) -> None:
+        super().__init__(message, result)
+        self.map_states = list(map_states or [])
+
+    @property
+    def n_map_states(self) -> int:
+        return len(self.map_states)
+
+
 class Failed(Finished):
     """The user's code raised."""
 
@@ -133,6 +234,13 @@ class Failed(Finished):
 
 class TriggerFailed(Failed):
     """Never ran, because its upstream tasks did not end as its trigger asks."""
+
+    color = "#ff5131"
+    __slots__ = ()
+
+
+class ValidationFailed(Failed):
+    """Ran, and its result is not what it has to be."""
 
     color = "#ff5131"
     __slots__ = ()
@@ -149,4 +257,11 @@ class Crashed(Failed):
     """What ran it went away: a killed process, a lost worker, a lost result."""
 
     color = "#b5179e"
+    __slots__ = ()
+
+
+class Cancelled(Finished):
+    """Ended because somebody asked for it."""
+
+    color = "#bdbdbd"
     __slots__ = ()
