@@ -2,227 +2,355 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from headwater.core import graph
+from headwater.core.collections import Constant, as_task, gather_tasks
 from headwater.core.context import context
-from headwater.core.errors import FlowError, ParameterError
+from headwater.core.errors import FlowError
+from headwater.core.flow_view import FlowView
 from headwater.core.graph import Edge
-from headwater.core.parameter import Parameter
+from headwater.core.mapping import Argument, check_mappable, read_argument
+from headwater.core.options import handlers
+from headwater.core.parameter import Parameter, parameter_values
 from headwater.core.states import State
 from headwater.core.task import Task
 
 
-class Flow:
+class Flow(FlowView):
     """A DAG of tasks.
 
         with Flow("etl") as flow:
             load(transform(extract()))
         state = flow.run()
 
-    The name may be any text. *executor* is what `flow.run()` uses when it is given none.
+    The name may be any text. *executor* is what `flow.run()` uses when it is given none, *result* where the results
+    of tasks go that say nothing else. *state_handlers* are called as `f(flow, old, new)`, *on_failure* as
+    `f(flow, state)` and *terminal_state_handler* as `f(flow, state, reference_task_states)` before the last state.
     """
 
-    def __init__(self, name: str, *, executor: Any = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        schedule: Any = None,
+        executor: Any = None,
+        run_config: Any = None,
+        storage: Any = None,
+        tasks: Iterable[Task] | None = None,
+        edges: Iterable[Edge] | None = None,
+        reference_tasks: Iterable[Task] | None = None,
+        state_handlers: Sequence[Callable[..., Any]] | None = None,
+        on_failure: Callable[..., Any] | None = None,
+        validate: bool | None = None,
+        result: Any = None,
+        terminal_state_handler: Callable[..., Any] | None = None,
+    ) -> None:
         if not isinstance(name, str) or not name:
             raise FlowError("A name must be provided for the flow, such as Flow('etl').")
-        self.name = name
+        super().__init__(name)
+        self.schedule = schedule
         self.executor = executor
-        self.tasks: list[Task] = []
-        self.edges: list[Edge] = []
-        self._edges: set[Edge] = set()
-        self.constants: dict[Task, dict[str, Any]] = {}
-        self._members: set[Task] = set()
-        self._keys: set[tuple[Task, str]] = set()
-        self._reference_tasks: list[Task] = []
+        self.run_config = run_config
+        self.storage = storage
+        self.state_handlers = handlers(f'Flow "{name}": state_handlers', state_handlers)
+        self.on_failure = on_failure
+        self.result = result
+        self.terminal_state_handler = terminal_state_handler
         self._scopes: list[Any] = []
+        for task in tasks or ():
+            self.add_task(task)
+        for edge in edges or ():
+            self.add_edge(edge.upstream, edge.downstream, edge.key, edge.mapped, edge.flattened)
+        if reference_tasks is not None:
+            self.set_reference_tasks(reference_tasks)
+        if validate:
+            self.validate()
 
     # Building
 
     def __enter__(self) -> Flow:
-        scope = context(flow=self)
+        # A flow inside the block of another has nothing to do with what is open there.
+        scope = context(flow=self, blocks=(), made_tasks={})
         scope.__enter__()
         self._scopes.append(scope)
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        made = context.get("made_tasks", {})
         self._scopes.pop().__exit__(*exception)
+        if exception[0] is None:
+            self._warn_of_forgotten(made)
+
+    def _warn_of_forgotten(self, made: Iterable[Task]) -> None:
+        forgotten = [task.name for task in made if task not in self._graph and not task.auto_generated]
+        if forgotten:
+            names = ", ".join(f'"{name}"' for name in forgotten)
+            warnings.warn(
+                f'Flow "{self.name}": Tasks were created but not added to the flow: {names}. '
+                "Call them, or add them with flow.add_task(...).",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def add_task(self, task: Task) -> Task:
         """Add a task, once; return it. Raises FlowError when another task has its explicit slug."""
         if not isinstance(task, Task):
             raise TypeError(f'Flow "{self.name}": {task!r} is not a task; decorate the function with @task.')
-        if task in self._members:
+        if task in self._graph:
             return task
-        if task.slug is not None and any(other.slug == task.slug for other in self.tasks):
-            what = "parameter" if isinstance(task, Parameter) else "slug"
-            raise FlowError(f'Flow "{self.name}" has the {what} "{task.slug}" already; choose another name.')
-        self._members.add(task)
-        self.tasks.append(task)
+        self._check_slug(task)
+        self._graph.add_task(task)
+        if context.get("flow") is self:
+            self._tell_blocks(task)
         return task
 
-    def add_edge(self, upstream_task: Task, downstream_task: Task, key: str | None = None) -> Edge:
-        """Make one task run after another; with a *key*, its result becomes that argument."""
-        if isinstance(downstream_task, Parameter):
+    def _check_slug(self, task: Task, instead_of: Task | None = None) -> None:
+        holder = None if task.slug is None else self._graph.holder_of(task.slug)
+        if holder not in (None, task, instead_of):
+            what = "parameter" if isinstance(task, Parameter) else "slug"
+            raise FlowError(f'Flow "{self.name}" has the {what} "{task.slug}" already; choose another name.')
+
+    def _tell_blocks(self, task: Task) -> None:
+        for block in context.get("blocks", ()):
+            block.note_task(task)
+
+    def add_edge(
+        self,
+        upstream_task: Any,
+        downstream_task: Any,
+        key: str | None = None,
+        mapped: bool = False,
+        flattened: bool = False,
+        validate: bool | None = None,
+    ) -> Edge:
+        """Make one task run after another; with a *key*, its result becomes that argument.
+
+        What is no task becomes one. *validate* looks for a cycle at once.
+        """
+        downstream = self.add_task(as_task(downstream_task, self))
+        argument = read_argument(upstream_task, _what(downstream, key), mapped)
+        edge = self._add_edge(
+            Argument(argument.value, argument.mapped, argument.flattened or flattened), downstream, key
+        )
+        if validate:
+            self.sorted_tasks()
+        return edge
+
+    def _add_edge(self, argument: Argument, task: Task, key: str | None) -> Edge:
+        upstream = gather_tasks(argument.value, self)
+        if not isinstance(upstream, Task):
+            if argument.mapped:
+                check_mappable(upstream, _what(task, key))
+            upstream = Constant(upstream)
+        if isinstance(task, Parameter):
             raise FlowError(
-                f'Parameter "{downstream_task.name}" cannot run after task "{upstream_task.name}": '
+                f'Parameter "{task.name}" cannot run after task "{upstream.name}": '
                 "parameters are known before the flow runs."
             )
-        if upstream_task is downstream_task:
-            raise FlowError(f'Task "{upstream_task.name}" cannot run after itself.')
-        if key is not None and (downstream_task, key) in self._keys:
-            raise FlowError(f'Task "{downstream_task.name}" has its argument "{key}" already; each is given once.')
-        edge = Edge(self.add_task(upstream_task), self.add_task(downstream_task), key)
-        if key is not None:
-            self._keys.add((downstream_task, key))
-        if edge not in self._edges:
-            self._edges.add(edge)
-            self.edges.append(edge)
+        edge = Edge(self.add_task(upstream), task, key, argument.mapped, argument.flattened)
+        self._graph.add_edge(edge)
         return edge
+
+    def chain(self, *tasks: Task) -> list[Edge]:
+        """Make each of these tasks run after the one before it."""
+        return [self.add_edge(up, down) for up, down in itertools.pairwise(tasks)]
 
     def set_dependencies(
         self,
-        task: Task,
+        task: Any,
         upstream_tasks: Iterable[Any] | None = None,
-        downstream_tasks: Iterable[Task] | None = None,
+        downstream_tasks: Iterable[Any] | None = None,
         keyword_tasks: Mapping[str, Any] | None = None,
+        mapped: bool = False,
+        validate: bool | None = None,
     ) -> None:
         """Add a task with all that it waits for, all that waits for it, and its arguments.
 
-        An argument that is no task is a constant of the flow.
+        An argument that is no task and not mapped is a constant of the flow. With *mapped*, the task runs once per
+        item of everything that is not marked `unmapped(...)`.
         """
-        self.add_task(task)
-        for key, value in (keyword_tasks or {}).items():
-            if isinstance(value, Task):
-                self.add_edge(value, task, key=key)
-            else:
-                self._set_constant(task, key, value)
+        task = self.add_task(as_task(task, self))
+        arguments: list[tuple[str | None, Argument]] = [
+            (key, read_argument(value, _what(task, key), mapped)) for key, value in (keyword_tasks or {}).items()
+        ]
         for upstream in _each(upstream_tasks, "upstream_tasks", task):
-            self.add_edge(upstream, task)
+            arguments.append((None, read_argument(upstream, _what(task, None), mapped)))
+        if mapped and not any(argument.mapped for _, argument in arguments):
+            raise FlowError(f'Task "{task.name}" is mapped over nothing; give it an argument that is not unmapped().')
+        for key, argument in arguments:
+            self._give(task, key, argument)
         for downstream in _each(downstream_tasks, "downstream_tasks", task):
             self.add_edge(task, downstream)
+        if validate:
+            self.sorted_tasks()
 
-    def _set_constant(self, task: Task, key: str, value: Any) -> None:
-        inner = _first_task(value)
-        if inner is not None:
-            raise TypeError(
-                f'Task "{task.name}": argument "{key}" is a collection that holds the task "{inner.name}"; '
-                "hand tasks over as arguments of their own (collections of tasks are not supported yet)."
+    def _give(self, task: Task, key: str | None, argument: Argument) -> None:
+        value = gather_tasks(argument.value, self)
+        if isinstance(value, Task) or key is None or argument.mapped or argument.flattened:
+            self._add_edge(Argument(value, argument.mapped, argument.flattened), task, key)
+        else:
+            self._graph.set_constant(task, key, value)
+
+    def replace(self, old: Task, new: Any, validate: bool | None = None) -> None:
+        """Put another task where *old* stands, with its edges and constants. Raises FlowError when *old* is absent."""
+        if old not in self._graph:
+            raise FlowError(f'Flow "{self.name}" has no task "{old.name}" to be replaced.')
+        substitute = as_task(new, self)
+        self._check_slug(substitute, instead_of=old)
+        if isinstance(substitute, Parameter) and self.edges_to(old):
+            raise FlowError(
+                f'Parameter "{substitute.name}" cannot stand where "{old.name}" does, which runs after other tasks.'
             )
-        if (task, key) in self._keys:
-            raise FlowError(f'Task "{task.name}" has its argument "{key}" already; each is given once.')
-        self._keys.add((task, key))
-        self.constants.setdefault(task, {})[key] = value
+        self._graph = self._graph.copy({old: substitute})
+        self._reference_tasks = [substitute if task is old else task for task in self._reference_tasks]
+        if validate:
+            self.validate()
+
+    def update(
+        self,
+        flow: Flow,
+        merge_parameters: bool = False,
+        validate: bool | None = None,
+        merge_reference_tasks: bool = False,
+    ) -> None:
+        """Take over all tasks, edges and constants of another flow.
+
+        With *merge_parameters* parameters of one name become one, that of this flow; without it they are refused.
+        """
+        references = self.reference_tasks()
+        own = {p.name: p for p in self.parameters()} if merge_parameters else {}
+        known: dict[Task, Task] = {p: own[p.name] for p in flow.parameters() if p.name in own}
+        for task in flow.tasks:
+            self.add_task(known.get(task, task))
+        for edge in flow.edges:
+            upstream = known.get(edge.upstream, edge.upstream)
+            self._graph.add_edge(Edge(upstream, edge.downstream, edge.key, edge.mapped, edge.flattened))
+        for task, constants in flow.constants.items():
+            for key, value in constants.items():
+                # A task of both flows has its constants here already.
+                if key not in self._graph.filled(task):
+                    self._graph.set_constant(task, key, value)
+        if merge_reference_tasks:
+            references += [known.get(task, task) for task in flow.reference_tasks()]
+            self.set_reference_tasks(dict.fromkeys(references))
+        if validate:
+            self.validate()
+
+    def copy(self) -> Flow:
+        """Return a flow of the same tasks, to which tasks can be added without changing this one."""
+        new = copy.copy(self)
+        new._graph = self._graph.copy()
+        new._reference_tasks, new._scopes = list(self._reference_tasks), []
+        new.state_handlers = list(self.state_handlers)
+        return new
 
     def set_reference_tasks(self, tasks: Iterable[Task]) -> None:
         """Let these tasks decide the state of a run; by default the terminal tasks do."""
         chosen = list(tasks)
         for task in chosen:
-            if task not in self._members:
+            if task not in self._graph:
                 raise FlowError(f'Flow "{self.name}" has no task "{task.name}" to be a reference task.')
         self._reference_tasks = chosen
 
-    # Looking
-
-    @property
-    def slugs(self) -> dict[Task, str]:
-        """The stable id of each task: `<name>-<n>`, or the slug it was given."""
-        return graph.slugs(self.tasks)
-
-    def parameters(self) -> list[Parameter]:
-        return [task for task in self.tasks if isinstance(task, Parameter)]
-
-    def get_tasks(self, name: str) -> list[Task]:
-        """Return the tasks of this name, in the order of definition."""
-        return [task for task in self.tasks if task.name == name]
-
-    def upstream_tasks(self, task: Task) -> list[Task]:
-        """Return what *task* waits for directly, each once, in the order of definition."""
-        return list(dict.fromkeys(edge.upstream for edge in self.edges if edge.downstream is task))
-
-    def downstream_tasks(self, task: Task) -> list[Task]:
-        return list(dict.fromkeys(edge.downstream for edge in self.edges if edge.upstream is task))
-
-    def terminal_tasks(self) -> list[Task]:
-        """Return the tasks that nothing waits for."""
-        upstream = {edge.upstream for edge in self.edges}
-        return [task for task in self.tasks if task not in upstream]
-
-    def reference_tasks(self) -> list[Task]:
-        return list(self._reference_tasks) or self.terminal_tasks()
-
-    def sorted_tasks(self) -> list[Task]:
-        """Return the tasks, each after everything upstream of it. Raises CycleError."""
-        return graph.topological_order(self.tasks, self.edges)
+    # Checking and drawing
 
     def validate(self) -> None:
-        """Raise FlowError when the flow cannot run: a cycle, or an argument that nothing fills."""
-        self.sorted_tasks()
-        for task in self.tasks:
-            missing = [
-                p.name
-                for p in task.signature().parameters.values()
-                if p.default is p.empty and p.kind is not p.VAR_KEYWORD and (task, p.name) not in self._keys
-            ]
-            if missing:
-                raise FlowError(
-                    f'Task "{task.name}" in flow "{self.name}" gets no value for {", ".join(missing)}; '
-                    "call it with all its arguments."
-                )
+        """Raise FlowError when the flow cannot run: a cycle, an argument that nothing fills, and the like."""
+        from headwater.core.validation import check_flow
+
+        check_flow(self)
 
     def check_parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of all parameters for a run. Raises ParameterError for unknown and missing ones."""
-        known = {p.name: p for p in self.parameters()}
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise ParameterError(
-                f'Flow "{self.name}" received unexpected parameters: {", ".join(unknown)}; '
-                f"it has {', '.join(sorted(known)) or 'none'}."
-            )
-        missing = sorted(name for name, p in known.items() if p.required and name not in given)
-        if missing:
-            raise ParameterError(f'Flow "{self.name}" did not receive the required parameters: {", ".join(missing)}.')
-        return {name: given.get(name, p.default) for name, p in known.items()}
+        """Return the values of all parameters for a run. Raises ParameterError for unknown, missing and wrong ones."""
+        return parameter_values(self.name, self.parameters(), given)
+
+    def visualize(
+        self,
+        flow_state: State | None = None,
+        filename: str | None = None,
+        format: str | None = None,
+        horizontal: bool = False,
+    ) -> Any:
+        """Draw the graph; with the state of a run, in its colours."""
+        from headwater.visualize import visualize
+
+        return visualize(self, flow_state=flow_state, filename=filename, format=format, horizontal=horizontal)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return tasks, edges and parameters as JSON values. Raises FlowError when the flow cannot run."""
+        from headwater.core.serialize import serialized
+
+        return serialized(self)
+
+    def serialized_hash(self) -> str:
+        """Return the SHA-256 of what serialize() returns; it does not change with the code of the tasks."""
+        from headwater.core.serialize import serialized_hash
+
+        return serialized_hash(self)
+
+    def save(self, fpath: str | Path | None = None) -> str:
+        """Write the flow with its code to a file, by default `<name>.flow` in this folder; return its path."""
+        import cloudpickle
+
+        path = Path(fpath) if fpath is not None else Path(f"{self.name.replace('/', '-')}.flow")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cloudpickle.dumps(self))
+        return str(path)
+
+    @staticmethod
+    def load(fpath: str | Path) -> Flow:
+        """Read a flow that was saved. It runs code from the file: load only what you trust."""
+        import cloudpickle
+
+        flow = cloudpickle.loads(Path(fpath).read_bytes())
+        if not isinstance(flow, Flow):
+            raise FlowError(f"{fpath} holds no flow but {type(flow).__name__}; it was not written by flow.save().")
+        return flow
 
     # Running
 
-    def run(self, parameters: Mapping[str, Any] | None = None, *, executor: Any = None, **kwargs: Any) -> State:
+    def run(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        run_on_schedule: bool | None = None,
+        executor: Any = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+        task_states: Mapping[Task, State] | None = None,
+        state: State | None = None,
+        **kwargs: Any,
+    ) -> State:
         """Run the flow in this process and return its final state; `state.result` is `{task: State}`.
 
-        Parameters are given as a mapping or as keyword arguments. Raises ParameterError when
-        one is missing or unknown, and FlowError inside the flow's own `with` block.
+        Parameters are given as keyword arguments, or as a mapping: those too that are called like an argument here.
+        *context* is added to `headwater.context`. Raises ParameterError when a parameter is missing, unknown or wrong,
+        and FlowError inside the flow's own `with` block.
         """
         from headwater.run import run_flow
 
-        if context.get("flow") is self:
+        if _building() is self:
             raise FlowError(f'Flow "{self.name}" cannot run inside its own `with` block; call run() after it.')
-        return run_flow(self, {**(parameters or {}), **kwargs}, executor=executor or self.executor)
+        more = {"run_on_schedule": run_on_schedule, "context": context, "task_states": task_states, "state": state}
+        given: dict[str, Any] = {option: value for option, value in more.items() if value is not None}
+        return run_flow(self, {**(parameters or {}), **kwargs}, executor=executor or self.executor, **given)
 
-    def __repr__(self) -> str:
-        return f'<Flow "{self.name}" of {len(self.tasks)} tasks>'
+
+def _building() -> Flow | None:
+    flow: Flow | None = context.get("flow")
+    return flow
 
 
-def _each(tasks: Iterable[Any] | None, what: str, task: Task) -> list[Task]:
+def _what(task: Task, key: str | None) -> str:
+    return f'Task "{task.name}": ' + ("a task upstream" if key is None else f'argument "{key}"')
+
+
+def _each(tasks: Iterable[Any] | None, what: str, task: Task) -> list[Any]:
     if tasks is None:
         return []
     if isinstance(tasks, Task | str):
         raise TypeError(f'Task "{task.name}": {what} is a list of tasks, such as {what}=[{tasks!r}].')
     return list(tasks)
-
-
-def _first_task(value: Any) -> Task | None:
-    """Find a task inside nested lists, tuples, sets and dicts, or None."""
-    stack, seen = [value], set()
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Task):
-            return item
-        if id(item) in seen:
-            continue  # a collection may hold itself
-        seen.add(id(item))
-        if isinstance(item, list | tuple | set | frozenset):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            stack.extend([*item.keys(), *item.values()])
-    return None

@@ -10,12 +10,17 @@ import copy
 import functools
 import inspect
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
+from headwater.core.annotations import input_types, output_type, returned_values
 from headwater.core.context import context
 from headwater.core.errors import FlowError
+from headwater.core.operands import Operand
+from headwater.core.options import DEFAULTS, TaskOptions, check_retries, check_retry_options, kept_option
+from headwater.core.tags import current_tags
 
 if TYPE_CHECKING:
     from headwater.core.flow import Flow
@@ -28,38 +33,78 @@ RESERVED_ARGUMENTS = ("upstream_tasks", "flow", "task_args", "mapped")
 _signature = functools.lru_cache(maxsize=4096)(inspect.signature)
 
 
-class Task:
+class Task(Operand):
     """A step of a flow. Subclass it and define `run`, or decorate a function with `@task`.
 
-    *max_retries* runs follow a failed one, each after *retry_delay*. Two tasks of a flow may
-    share a name; their slugs tell them apart.
+    Takes a name and the options of `headwater.core.options.TaskOptions`, which are attributes of the same names and
+    may be assigned later. Two tasks of a flow may share a name; their slugs tell them apart.
     """
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        slug: str | None = None,
-        max_retries: int = 0,
-        retry_delay: timedelta | None = None,
-    ) -> None:
+    name: str
+    slug: str | None
+    tags: set[str]
+    max_retries: int
+    retry_delay: timedelta | tuple[timedelta, ...] | Callable[[int], timedelta] | None
+    retry_jitter: float | None
+    retry_on: tuple[type[BaseException], ...] | None
+    retry_condition: Callable[[Any, Any], bool] | None
+    timeout: float | None
+    trigger: Callable[[Any], bool]
+    skip_on_upstream_skip: bool
+    cache_for: timedelta | None
+    cache_validator: Callable[..., bool] | None
+    cache_key: str | None
+    checkpoint: bool | None
+    state_handlers: list[Callable[..., Any]]
+    on_failure: Callable[..., Any] | None
+    log_stdout: bool
+    result: Any
+    target: Any
+    task_run_name: str | Callable[..., str] | None
+    nout: int | None
+    auto_generated: bool
+    idempotent: bool
+
+    # Tasks of a resource manager, and the last of them, which no run is judged by.
+    is_resource_task: bool = False
+    is_cleanup_task: bool = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Task):
+                warnings.warn(
+                    f'Task "{value.name}" is given to the constructor of {cls.__name__}, which sees no results; '
+                    f"hand it over in the call: {cls.__name__}(...)(...).",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return super().__new__(cls)
+
+    def __init__(self, name: str | None = None, **options: Unpack[TaskOptions]) -> None:
         self.name = name or type(self).__name__
-        self.slug = slug
-        if max_retries < 0:
-            raise FlowError(f'Task "{self.name}": max_retries is {max_retries}; give 0 or more.')
-        if max_retries and retry_delay is None:
-            raise FlowError(
-                f'Task "{self.name}" has max_retries={max_retries} but no retry_delay; '
-                "give one, such as retry_delay=timedelta(seconds=10)."
-            )
-        if retry_delay is not None and not max_retries:
-            raise FlowError(f'Task "{self.name}" has a retry_delay but no max_retries; give both or neither.')
-        if retry_delay is not None and retry_delay < timedelta(0):
-            raise FlowError(f'Task "{self.name}": retry_delay is negative; give zero or more.')
-        self.max_retries = max_retries
-        self.retry_delay = retry_delay
-        self.logger = logging.getLogger(f"headwater.{self.name}")
+        unknown = sorted(set(options) - set(TaskOptions.__annotations__))
+        if unknown:
+            raise TypeError(f"{self._who()} is given {', '.join(unknown)}; a task has no such option.")
+        vars(self).update(DEFAULTS)
+        self.tags, self.state_handlers = set(), []
+        for option, value in options.items():
+            setattr(self, option, value)
+        self.tags |= current_tags()
+        check_retry_options(self._who(), options)
         self._check_signature()
+        if self.nout is None:
+            self.nout = returned_values(self.run)
+        made = context.get("made_tasks")
+        if made is not None:
+            made[self] = None  # the flow that is being built warns when it was forgotten
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        object.__setattr__(self, attribute, kept_option(self._who(), attribute, value))
+        if attribute == "name":
+            self.logger = logging.getLogger(f"headwater.{self.name}")
+
+    def _who(self) -> str:
+        return f'Task "{vars(self).get("name", type(self).__name__)}"'
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """What the task does. A subclass defines it with its own arguments."""
@@ -67,41 +112,56 @@ class Task:
 
     def signature(self) -> inspect.Signature:
         """The arguments that a call of this task takes."""
-        return _signature(self.run)
+        function = getattr(self.run, "__func__", None)
+        if function is None:
+            return _signature(self.run)
+        return _method_signature(function)
+
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Return `{argument: {"required": bool, "type": annotation}}`."""
+        return input_types(self.run, self.signature())
+
+    def outputs(self) -> Any:
+        """Return the annotation of what the task returns, Any without one."""
+        return output_type(self.run)
 
     def _check_signature(self) -> None:
         if getattr(self.run, "__func__", None) is Task.run:
             return  # an abstract task: a subclass will define run
-        if inspect.iscoroutinefunction(self.run):
-            raise FlowError(
-                f'Task "{self.name}" is an async function; these are not supported yet: '
-                "make it a plain function that calls asyncio.run(...)."
-            )
+        if inspect.isasyncgenfunction(self.run):
+            raise FlowError(f"{self._who()} is an async generator; return a list, so that a result can be handed on.")
         for parameter in self.signature().parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise FlowError(
-                    f'Task "{self.name}" takes *{parameter.name}; a task\'s arguments must have names, '
+                    f"{self._who()} takes *{parameter.name}; a task's arguments must have names, "
                     "so that the flow can say which result goes where."
                 )
             if parameter.kind is parameter.POSITIONAL_ONLY:
-                raise FlowError(f'Task "{self.name}": argument "{parameter.name}" is positional-only; give it a name.')
+                raise FlowError(f'{self._who()}: argument "{parameter.name}" is positional-only; give it a name.')
             if parameter.name in RESERVED_ARGUMENTS:
                 raise FlowError(
-                    f'Task "{self.name}" has an argument "{parameter.name}"; that name is reserved, choose another.'
+                    f'{self._who()} has an argument "{parameter.name}"; that name is reserved, choose another.'
                 )
 
-    def copy(self, **task_args: Any) -> Task:
+    def copy(self, **task_args: Any) -> Self:
         """Return a copy with some attributes replaced, such as `name` or `max_retries`."""
         new = copy.copy(self)
+        new.tags, new.state_handlers = self.tags | current_tags(), list(self.state_handlers)
         for name, value in task_args.items():
-            if name not in vars(new):
+            if not hasattr(new, name):
                 raise AttributeError(f'Task "{self.name}" has no attribute "{name}" to set by task_args.')
             setattr(new, name, value)
+        if "max_retries" in task_args:
+            check_retries(new._who(), new.max_retries, new.retry_delay)
+        made = context.get("made_tasks")
+        if made is not None:
+            made.pop(self, None)  # it was used
         return new
 
     def __call__(
         self,
         *args: Any,
+        mapped: bool = False,
         upstream_tasks: Iterable[Any] | None = None,
         flow: Flow | None = None,
         task_args: Mapping[str, Any] | None = None,
@@ -109,18 +169,36 @@ class Task:
     ) -> Task:
         """Add a copy of this task to the flow, bound to these arguments.
 
-        Arguments that are tasks are replaced by their results when the flow runs.
-        *upstream_tasks* run before it without handing it anything.
+        Arguments that are tasks, or hold tasks in lists, tuples, sets and dicts, are replaced by their results when
+        the flow runs. *upstream_tasks* run before it without handing it anything.
         Raises FlowError outside a flow and TypeError when the arguments do not fit.
         """
         target = self._flow(flow)
         new = self.copy(**(task_args or {}))
-        new.bind(*args, upstream_tasks=upstream_tasks, flow=target, **kwargs)
-        return new
+        return new.bind(*args, mapped=mapped, upstream_tasks=upstream_tasks, flow=target, **kwargs)
+
+    def map(
+        self,
+        *args: Any,
+        upstream_tasks: Iterable[Any] | None = None,
+        flow: Flow | None = None,
+        task_args: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Task:
+        """Add a copy of this task that runs once per item of its arguments, and returns the list of the results.
+
+        The shortest argument decides how often. What is not meant item by item is marked: `unmapped(x)`.
+        """
+        return self(*args, mapped=True, upstream_tasks=upstream_tasks, flow=flow, task_args=task_args, **kwargs)
 
     def bind(
-        self, *args: Any, upstream_tasks: Iterable[Any] | None = None, flow: Flow | None = None, **kwargs: Any
-    ) -> Task:
+        self,
+        *args: Any,
+        mapped: bool = False,
+        upstream_tasks: Iterable[Any] | None = None,
+        flow: Flow | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Add this very task, not a copy, to the flow, bound to these arguments."""
         target = self._flow(flow)
         try:
@@ -131,16 +209,36 @@ class Task:
         for parameter in self.signature().parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments.update(arguments.pop(parameter.name, {}))
-        target.set_dependencies(self, upstream_tasks=upstream_tasks, keyword_tasks=arguments)
+        target.set_dependencies(self, upstream_tasks=upstream_tasks, keyword_tasks=arguments, mapped=mapped)
         return self
 
-    def set_upstream(self, task: Task, flow: Flow | None = None, key: str | None = None) -> None:
-        """Run *task* before this one; with a *key*, hand its result over as that argument."""
-        self._flow(flow).add_edge(task, self, key=key)
+    def pipe(self, other: Task, **kwargs: Any) -> Task:
+        """Call *other* with this task as its first argument, so that calls read from left to right."""
+        return other(self, **kwargs)
 
-    def set_downstream(self, task: Task, flow: Flow | None = None, key: str | None = None) -> None:
+    def set_upstream(
+        self, task: object, flow: Flow | None = None, key: str | None = None, mapped: bool = False
+    ) -> None:
+        """Run *task* before this one; with a *key*, hand its result over as that argument."""
+        self._flow(flow).add_edge(task, self, key=key, mapped=mapped)
+
+    def set_downstream(
+        self, task: Task, flow: Flow | None = None, key: str | None = None, mapped: bool = False
+    ) -> None:
         """Run *task* after this one; with a *key*, hand it this task's result as that argument."""
-        self._flow(flow).add_edge(self, task, key=key)
+        self._flow(flow).add_edge(self, task, key=key, mapped=mapped)
+
+    def set_dependencies(
+        self,
+        flow: Flow | None = None,
+        upstream_tasks: Iterable[Any] | None = None,
+        downstream_tasks: Iterable[Any] | None = None,
+        keyword_tasks: Mapping[str, Any] | None = None,
+        mapped: bool = False,
+        validate: bool | None = None,
+    ) -> None:
+        """Say what this task waits for, what waits for it, and what its arguments are."""
+        self._flow(flow).set_dependencies(self, upstream_tasks, downstream_tasks, keyword_tasks, mapped, validate)
 
     def _flow(self, flow: Flow | None) -> Flow:
         found = flow or context.get("flow")
@@ -150,9 +248,6 @@ class Task:
                 f"or call {self.name}.run(...) to run its function now."
             )
         return found
-
-    def __iter__(self) -> Any:
-        raise TypeError(f'Task "{self.name}" is not iterable: its result is not known before the flow runs.')
 
     def __bool__(self) -> bool:
         return True
@@ -164,7 +259,7 @@ class Task:
 class FunctionTask(Task):
     """A task made from a function by `@task`."""
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None, **options: Any) -> None:
+    def __init__(self, function: Callable[..., Any], name: str | None = None, **options: Unpack[TaskOptions]) -> None:
         if not callable(function):
             raise TypeError(f"@task decorates a function; {function!r} is none.")
         self.run = function  # type: ignore[method-assign]  # the function is what this task runs
@@ -182,14 +277,23 @@ class FunctionTask(Task):
 @overload
 def task(function: Callable[..., Any]) -> FunctionTask: ...
 @overload
-def task(function: None = None, **options: Any) -> Callable[[Callable[..., Any]], FunctionTask]: ...
 def task(
-    function: Callable[..., Any] | None = None, **options: Any
+    function: None = None, *, name: str | None = None, **options: Unpack[TaskOptions]
+) -> Callable[[Callable[..., Any]], FunctionTask]: ...
+def task(
+    function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Unpack[TaskOptions]
 ) -> FunctionTask | Callable[[Callable[..., Any]], FunctionTask]:
     """Make a task from a function: `@task`, or `@task(name=..., max_retries=2, retry_delay=timedelta(seconds=10))`.
 
     Takes what Task takes. Unknown options raise TypeError.
     """
     if function is not None:
-        return FunctionTask(function, **options)
-    return lambda decorated: FunctionTask(decorated, **options)
+        return FunctionTask(function, name, **options)
+    return lambda decorated: FunctionTask(decorated, name, **options)
+
+
+@functools.lru_cache(maxsize=4096)
+def _method_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a method's signature without `self`, once for all instances."""
+    full = inspect.signature(function)
+    return full.replace(parameters=list(full.parameters.values())[1:])
