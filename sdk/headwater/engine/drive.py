@@ -10,17 +10,30 @@ import asyncio
 import contextlib
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from headwater.engine.events import Command, Event, ReleaseResult, RetryCame, SubmitTask, WakeAt
+from headwater.engine.events import (
+    AskToResume,
+    Command,
+    Event,
+    PauseAnswered,
+    ReleaseResult,
+    SubmitTask,
+    TimeCame,
+    WakeAt,
+)
 from headwater.engine.machine import Run, step
 
 Post = Callable[[Event], None]
 
+# Asks a person, by the task's name and why it was paused, whether it may go on.
+Ask = Callable[[str, str], bool]
+
 
 class Session(Protocol):
-    """An executor at work. It posts TaskStarted and exactly one outcome per submitted task run."""
+    """An executor at work. It posts exactly one TaskEnded or TaskCrashed per submitted task run."""
 
     def submit(self, command: SubmitTask) -> None:
         """Begin to run a task; return at once."""
@@ -30,20 +43,25 @@ class Session(Protocol):
 
 
 class StepSession(Session, Protocol):
-    """A session that works in the calling thread, one task run a call."""
+    """A session that the calling thread drives, a step a call."""
 
-    def work(self) -> bool:
-        """Run one submitted task run; False when there is none."""
+    def work(self, timeout: float | None) -> bool:
+        """Run one submitted task run or take in one event; False when there is none within *timeout* seconds."""
 
 
 class Drive:
-    """One run under way. *observe* is called after each event with the event, when the run has taken it in."""
+    """One run under way. *observe* is called after each event with the event, when the run has taken it in.
 
-    def __init__(self, run: Run, observe: Callable[[Event], None] | None = None) -> None:
+    *ask* may block; without it a paused task that waits for a person fails, and says so.
+    """
+
+    def __init__(self, run: Run, observe: Callable[[Event], None] | None = None, ask: Ask | None = None) -> None:
         self.run = run
         self.session: Session | None = None
+        self.asked: deque[AskToResume] = deque()
+        self._ask = ask
         self._observe = observe or (lambda event: None)
-        self._alarms: list[tuple[float, int, int]] = []
+        self._alarms: list[tuple[float, int, int, int]] = []
         self._changed = asyncio.Event()
 
     @property
@@ -65,8 +83,18 @@ class Drive:
     def wake(self, now: float) -> None:
         """Post the retries that are due."""
         while self._alarms and self._alarms[0][0] <= now:
-            _, task, run_count = heapq.heappop(self._alarms)
-            self.post(RetryCame(task, run_count, now))
+            _, task, map_index, run_count = heapq.heappop(self._alarms)
+            self.post(TimeCame(task, run_count, now, map_index))
+
+    def answer(self) -> PauseAnswered:
+        """Ask a person about the paused task that has waited longest."""
+        question = self.asked.popleft()
+        approved, reason = False, "there is nobody to ask here: run it in a terminal"
+        if self._ask is not None:
+            plan = self.run.plan.tasks[question.task]
+            name = plan.name if question.map_index < 0 else f"{plan.name}[{question.map_index}]"
+            approved, reason = self._ask(name, question.message), "a person said no"
+        return PauseAnswered(question.task, question.run_count, time.time(), approved, question.map_index, reason)
 
     def _carry_out(self, command: Command) -> None:
         assert self.session is not None, "a drive is given its session before its first event"
@@ -75,8 +103,10 @@ class Drive:
                 self.session.submit(command)
             case ReleaseResult():
                 self.session.release(command)
-            case WakeAt(at, task, run_count):
-                heapq.heappush(self._alarms, (at, task, run_count))
+            case WakeAt(at, task, run_count, map_index):
+                heapq.heappush(self._alarms, (at, task, map_index, run_count))
+            case AskToResume():
+                self.asked.append(command)
 
 
 def run_here(drive: Drive, begin: Event, session: StepSession) -> None:
@@ -84,10 +114,14 @@ def run_here(drive: Drive, begin: Event, session: StepSession) -> None:
     drive.session = session
     drive.post(begin)
     while not drive.finished:
-        if session.work():
+        alarm = drive.next_alarm
+        if session.work(None if alarm is None else max(0.0, alarm - time.time())):
             continue
-        assert drive.next_alarm is not None, "an unfinished run has work or waits for a retry"
-        time.sleep(max(0.0, drive.next_alarm - time.time()))
+        if drive.asked:
+            drive.post(drive.answer())
+            continue
+        assert alarm is not None, "an unfinished run has work or waits for a time"
+        time.sleep(max(0.0, alarm - time.time()))
         drive.wake(time.time())
 
 
@@ -97,6 +131,9 @@ async def run_async(drive: Drive, begin: Event, session: Session) -> None:
     drive.post(begin)
     while not drive.finished:
         drive._changed.clear()
+        if drive.asked:
+            drive.post(await asyncio.to_thread(drive.answer))
+            continue
         delay = None if drive.next_alarm is None else max(0.0, drive.next_alarm - time.time())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(drive._changed.wait(), delay)

@@ -1,8 +1,8 @@
 """What the engine is told, and what it asks for. Plain values; nothing here acts.
 
-Events are past tense, commands imperative. A task is named by its index in the plan, times
-are seconds since the epoch, and a *ref* is the executor's handle of a result: the engine hands
-it on and never looks inside.
+Events are past tense, commands imperative. A task run is named by its task's index in the plan and, for a child of a
+mapped task, its *map_index*, else -1. Times are seconds since the epoch. A *ref* is the executor's handle of a result:
+the engine hands it on and never looks inside.
 """
 
 from __future__ import annotations
@@ -10,21 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from headwater.core.states import State
+from headwater.engine.inputs import Input, Length
+from headwater.engine.plan import UpstreamStates
+
+UNMAPPED = -1
+
+
+class NoRef:
+    """In the place of a ref: there is no result. None may be a result."""
+
+    def __repr__(self) -> str:
+        return "NO_REF"
+
+    def __reduce__(self) -> str:
+        return "NO_REF"
+
+
+NO_REF = NoRef()
+
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """What a task raised, as far as it survives the way here; *exception* is None when it does not."""
+class Loop:
+    """Where a task that goes round is: which round, and what the last one left."""
 
-    type: str
-    message: str
-    traceback: str = ""
-    exception: BaseException | None = field(default=None, compare=False)
-
-    @property
-    def summary(self) -> str:
-        """One line: `ValueError: no such airport`."""
-        first = self.message.strip().splitlines()[0] if self.message.strip() else ""
-        return f"{self.type}: {first}" if first else self.type
+    count: int
+    result: Any
 
 
 # Events
@@ -41,22 +52,26 @@ class TaskStarted:
     task: int
     run_count: int
     at: float
+    map_index: int = UNMAPPED
+    run_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class TaskSucceeded:
+class TaskEnded:
+    """A task run has come to a state: a finished one, Retrying or Paused.
+
+    The state's own result is set for failures only; that of the others is behind *ref*. *loop* is where a task that
+    is retried in the middle of its rounds goes on.
+    """
+
     task: int
     run_count: int
     at: float
-    ref: Any
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFailed:
-    task: int
-    run_count: int
-    at: float
-    failure: Failure
+    state: State
+    ref: Any = NO_REF
+    length: Length = None
+    map_index: int = UNMAPPED
+    loop: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +82,32 @@ class TaskCrashed:
     run_count: int
     at: float
     reason: str
+    map_index: int = UNMAPPED
 
 
 @dataclass(frozen=True, slots=True)
-class RetryCame:
-    """The start time of a Retrying task has come."""
+class TimeCame:
+    """The start time of a Retrying or Paused task has come."""
 
     task: int
     run_count: int
     at: float
+    map_index: int = UNMAPPED
 
 
-Event = RunBegan | TaskStarted | TaskSucceeded | TaskFailed | TaskCrashed | RetryCame
+@dataclass(frozen=True, slots=True)
+class PauseAnswered:
+    """A person has let a Paused task go on, or not."""
+
+    task: int
+    run_count: int
+    at: float
+    approved: bool
+    map_index: int = UNMAPPED
+    reason: str = "a person said no"
+
+
+Event = RunBegan | TaskStarted | TaskEnded | TaskCrashed | TimeCame | PauseAnswered
 
 
 # Commands
@@ -86,20 +115,43 @@ Event = RunBegan | TaskStarted | TaskSucceeded | TaskFailed | TaskCrashed | Retr
 
 @dataclass(frozen=True, slots=True)
 class SubmitTask:
-    """Run a task. *inputs* maps its arguments to the refs of their results."""
+    """Run a task, and post TaskStarted and one TaskEnded or TaskCrashed.
+
+    *inputs* maps its arguments to where they come from. *upstream* are the states of what stands upstream, for those
+    that ask. With *enter* nothing is run: its state handlers are told of that state and may choose another. *number*
+    is 1 for the first run of the task, 2 for the first retry.
+    """
 
     task: int
     run_count: int
-    inputs: dict[str, Any]
+    inputs: dict[str, Input] = field(default_factory=dict)
+    map_index: int = UNMAPPED
+    previous: State | None = None
+    upstream: UpstreamStates | None = None
+    enter: State | None = None
+    loop: Loop | None = None
+    resumed: bool = False
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class WakeAt:
-    """Send RetryCame at this time."""
+    """Send TimeCame at this time."""
 
     at: float
     task: int
     run_count: int
+    map_index: int = UNMAPPED
+
+
+@dataclass(frozen=True, slots=True)
+class AskToResume:
+    """Ask a person whether a Paused task may go on; post PauseAnswered."""
+
+    task: int
+    run_count: int
+    message: str
+    map_index: int = UNMAPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +160,7 @@ class ReleaseResult:
 
     task: int
     ref: Any
+    map_index: int = UNMAPPED
 
 
-Command = SubmitTask | WakeAt | ReleaseResult
+Command = SubmitTask | WakeAt | AskToResume | ReleaseResult

@@ -4,95 +4,58 @@
 clock, no thread and no I/O: the same events in the same order give the same commands. Events that
 do not fit the state (late, repeated, of an earlier run of a task) change nothing and ask nothing.
 
-    Pending ──SubmitTask──> Pending ──TaskStarted──> Running ──TaskSucceeded──> Success
-       │                                                │
-       │ an upstream failed                             ├──TaskFailed, TaskCrashed──> Failed, Crashed
-       └──> TriggerFailed                               └──the same, retries left──> Retrying ──RetryCame──> Pending
+    Pending ──SubmitTask──> Pending ──TaskStarted──> Running ──TaskEnded──> Success, Failed, Skipped, ...
+       │                                                ├──TaskEnded──> Retrying, Paused ──TimeCame ...──> Pending
+       │                                                └──TaskCrashed──> Crashed, or Retrying while retries are left
+       └──what is upstream decides──> Skipped, TriggerFailed, or Mapped: its children live as tasks do
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from headwater.core.states import (
-    Crashed,
-    Failed,
-    Pending,
-    Retrying,
-    Running,
-    State,
-    Success,
-    TriggerFailed,
-)
+from headwater.core.errors import TaskCrashedError
+from headwater.core.signals import FAIL
+from headwater.core.states import Crashed, Mapped, Paused, Pending, Resume, Retrying, Running, State, Success
+from headwater.engine.advance import conclude, finish, submit, tell
 from headwater.engine.events import (
+    NO_REF,
+    UNMAPPED,
+    AskToResume,
     Command,
     Event,
-    ReleaseResult,
-    RetryCame,
+    PauseAnswered,
     RunBegan,
-    SubmitTask,
     TaskCrashed,
-    TaskFailed,
+    TaskEnded,
     TaskStarted,
-    TaskSucceeded,
+    TimeCame,
     WakeAt,
 )
-from headwater.engine.plan import Plan
+from headwater.engine.inputs import measure
+from headwater.engine.judge import judge
+from headwater.engine.run import Key, Run, TaskRun
 
-
-@dataclass(slots=True)
-class TaskRun:
-    """One task in one run. `waiting_for` counts unfinished upstream tasks, `readers` the tasks that still want its
-    result; `ref` is the result's handle, None before Success and after its release."""
-
-    state: State
-    waiting_for: int
-    readers: int
-    run_count: int = 0
-    ref: Any = None
-    started_at: float | None = None
-    finished_at: float | None = None
-
-
-@dataclass(slots=True)
-class Run:
-    """A run of a plan. With *keep_results* no result is released: `flow.run()` returns them all."""
-
-    plan: Plan
-    keep_results: bool = True
-    state: State = field(default_factory=lambda: Pending("Not begun."))
-    tasks: list[TaskRun] = field(default_factory=list)
-    unfinished: int = 0
-    started_at: float | None = None
-    finished_at: float | None = None
-
-    def __post_init__(self) -> None:
-        self.unfinished = len(self.plan.tasks)
-        self.tasks = [
-            TaskRun(
-                state=Pending("Task not run."),
-                waiting_for=len(task.upstream),
-                readers=sum(1 for down in task.downstream if any(up == i for _, up in self.plan.tasks[down].inputs)),
-            )
-            for i, task in enumerate(self.plan.tasks)
-        ]
+__all__ = ["Run", "step"]
 
 
 def step(run: Run, event: Event) -> list[Command]:
     """Take in one event; return what to do now, in this order."""
+    if isinstance(event, RunBegan):
+        return _began(run, event)
+    try:
+        task = run.at(event.task, event.map_index)
+    except IndexError:
+        return []
     match event:
-        case RunBegan():
-            return _began(run, event)
         case TaskStarted():
-            return _started(run, event)
-        case TaskSucceeded():
-            return _succeeded(run, event)
-        case TaskFailed() | TaskCrashed():
-            return _failed(run, event)
-        case RetryCame():
-            return _retry(run, event)
+            return _started(task, event)
+        case TaskEnded():
+            return _ended(run, task, event)
+        case TaskCrashed():
+            return _crashed(run, task, event)
+        case TimeCame() | PauseAnswered():
+            return _go_on(run, task, event)
 
 
 def _began(run: Run, event: RunBegan) -> list[Command]:
@@ -101,129 +64,102 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
     run.started_at = event.at
     run.state = Running("Running flow.")
     commands: list[Command] = []
-    for i, task in enumerate(run.plan.tasks):
-        if task.parameter is not None:
+    for i, plan in enumerate(run.plan.tasks):
+        if plan.parameter is not None:
             # A parameter's value is known; nobody has to run for it.
-            run.tasks[i].ref = event.parameters[task.parameter]
-            run.tasks[i].started_at = event.at
-            commands += _finish(run, i, Success("Parameter given."), event.at)
-    for i, task in enumerate(run.plan.tasks):
-        # What waited for parameters only was submitted when the last of them finished.
-        if task.parameter is None and not task.upstream:
-            commands.append(_submit(run, i))
+            task = run.tasks[i]
+            task.ref = event.parameters[plan.parameter]
+            task.length = measure(task.ref, plan.measure)
+            task.started_at = event.at
+            commands += finish(run, (i, UNMAPPED), Success("Parameter given."), event.at)
+    for i, plan in enumerate(run.plan.tasks):
+        # What waits for parameters only was judged when the last of them was known.
+        if plan.parameter is None and not plan.upstream:
+            commands.append(submit(run, (i, UNMAPPED)))
     if run.unfinished == 0:
-        _conclude(run, event.at)
+        conclude(run, event.at)
     return commands
 
 
-def _started(run: Run, event: TaskStarted) -> list[Command]:
-    task = run.tasks[event.task]
+def _started(task: TaskRun, event: TaskStarted) -> list[Command]:
     if _is_current(task, event.run_count) and not task.state.is_running():
         task.state = Running("Starting task run.")
         task.started_at = event.at
+        task.run_name = event.run_name
     return []
 
 
-def _succeeded(run: Run, event: TaskSucceeded) -> list[Command]:
-    task = run.tasks[event.task]
+def _ended(run: Run, task: TaskRun, event: TaskEnded) -> list[Command]:
     if not _is_current(task, event.run_count):
         return []
-    task.ref = event.ref
-    return _finish(run, event.task, Success("Task run succeeded."), event.at)
+    if task.started_at is None and event.ref is not NO_REF:
+        task.started_at = event.at
+    task.loop = event.loop
+    task.entering = None
+    task.ref, task.length = event.ref, event.length
+    return _enter(run, (event.task, event.map_index), event.state, event.at)
 
 
-def _failed(run: Run, event: TaskFailed | TaskCrashed) -> list[Command]:
-    task, plan = run.tasks[event.task], run.plan.tasks[event.task]
+def _enter(run: Run, key: Key, state: State, at: float) -> list[Command]:
+    """Let a task run enter a state that its handlers, if any, have agreed to."""
+    task = run.at(*key)
+    if not state.is_finished():
+        return _wait(task, key, state, at)
+    if isinstance(state, Mapped) and run.plan.tasks[key[0]].mapped and key[1] == UNMAPPED:
+        _, task.length = judge(run, *key)
+    return finish(run, key, state, at)
+
+
+def _wait(task: TaskRun, key: Key, state: State, at: float) -> list[Command]:
+    """Retrying or Paused: until a time, or until a person says so."""
+    task.state = state
+    start = getattr(state, "start_time", None)
+    if start is not None:
+        return [WakeAt(start.timestamp(), key[0], task.run_count, key[1])]
+    if isinstance(state, Paused):
+        return [AskToResume(key[0], task.run_count, state.message or "", key[1])]
+    return [WakeAt(at, key[0], task.run_count, key[1])]
+
+
+def _crashed(run: Run, task: TaskRun, event: TaskCrashed) -> list[Command]:
+    plan, key = run.plan.tasks[event.task], (event.task, event.map_index)
     if not _is_current(task, event.run_count):
         return []
-    if isinstance(event, TaskFailed):
-        state: State = Failed(event.failure.summary, event.failure.exception or event.failure)
+    if task.entering is not None:
+        # Whoever was to be told of the state is gone; the state holds all the same.
+        return _enter(run, key, task.entering, event.at)
+    state: State = Crashed(event.reason, TaskCrashedError(event.reason))
+    if task.runs <= plan.max_retries:
+        state = retrying(task.runs, plan.max_retries, event.reason, event.at + plan.retry_delay_seconds(task.runs))
+    if plan.handled:
+        return [tell(run, key, state)]
+    return _enter(run, key, state, event.at)
+
+
+def retrying(runs: int, max_retries: int, why: str | None, at: float) -> Retrying:
+    """Return the state of a task run that waits for its next run, which begins at *at*."""
+    words = f"Retrying Task (after attempt {runs} of {max(max_retries, runs) + 1}): {why or 'no reason given'}"
+    return Retrying(words, start_time=datetime.fromtimestamp(at, UTC), run_count=runs)
+
+
+def _go_on(run: Run, task: TaskRun, event: TimeCame | PauseAnswered) -> list[Command]:
+    waits = task.state.is_retrying() or task.state.is_paused()
+    if not waits or task.run_count != event.run_count:
+        return []
+    key, before = (event.task, event.map_index), task.state
+    if isinstance(event, PauseAnswered) and not event.approved:
+        words = f"It was paused and may not go on, as {event.reason}. {before.message}"
+        return finish(run, key, FAIL(words).state(), event.at)
+    if before.is_paused():
+        task.resumed = True
+        task.uncounted += 1
+        task.state = Resume("It may go on.")
     else:
-        state = Crashed(event.reason)
-    if task.run_count > plan.max_retries:
-        return _finish(run, event.task, state, event.at)
-    at = event.at + plan.retry_delay_seconds
-    task.state = Retrying(
-        f"Retrying Task (after attempt {task.run_count} of {plan.max_retries + 1}): {state.message}",
-        start_time=datetime.fromtimestamp(at, UTC),
-        run_count=task.run_count,
-    )
-    return [WakeAt(at, event.task, task.run_count)]
-
-
-def _retry(run: Run, event: RetryCame) -> list[Command]:
-    task = run.tasks[event.task]
-    if not task.state.is_retrying() or task.run_count != event.run_count:
-        return []
-    task.state = Pending("Retry is due.")
-    return [_submit(run, event.task)]
+        task.state = Pending("Retry is due.")
+    return [submit(run, key, before)]
 
 
 def _is_current(task: TaskRun, run_count: int) -> bool:
     """Whether an outcome belongs to the run of the task that is under way now."""
-    return task.run_count == run_count and not task.state.is_finished() and not task.state.is_retrying()
-
-
-def _submit(run: Run, i: int) -> SubmitTask:
-    task = run.tasks[i]
-    task.run_count += 1
-    inputs = {key: run.tasks[up].ref for key, up in run.plan.tasks[i].inputs}
-    return SubmitTask(i, task.run_count, inputs)
-
-
-def _finish(run: Run, first: int, state: State, at: float) -> list[Command]:
-    """Finish a task, and with it everything downstream that can now never run. No recursion: chains may be long."""
-    commands: list[Command] = []
-    todo = [(first, state)]
-    while todo:
-        i, final = todo.pop()
-        task = run.tasks[i]
-        task.state, task.finished_at = final, at
-        run.unfinished -= 1
-        for up in {up for _, up in run.plan.tasks[i].inputs}:
-            commands += _read(run, up)
-        if task.readers == 0 and final.is_successful():
-            commands += _release(run, i)
-        for down in run.plan.tasks[i].downstream:
-            run.tasks[down].waiting_for -= 1
-            if run.tasks[down].waiting_for == 0:
-                refusal = _trigger(run, down)
-                if refusal is None:
-                    commands.append(_submit(run, down))
-                else:
-                    todo.append((down, refusal))
-    if run.unfinished == 0:
-        _conclude(run, at)
-    return commands
-
-
-def _read(run: Run, i: int) -> list[Command]:
-    run.tasks[i].readers -= 1
-    return _release(run, i) if run.tasks[i].readers == 0 else []
-
-
-def _release(run: Run, i: int) -> list[Command]:
-    task = run.tasks[i]
-    if run.keep_results or not task.state.is_successful() or run.plan.tasks[i].parameter is not None:
-        return []
-    ref, task.ref = task.ref, None
-    return [ReleaseResult(i, ref)]
-
-
-def _trigger(run: Run, i: int) -> State | None:
-    """Return why a task may not run although everything upstream is finished, or None when it may."""
-    failed = [run.plan.tasks[up].name for up in run.plan.tasks[i].upstream if run.tasks[up].state.is_failed()]
-    if not failed:
-        return None
-    names = ", ".join(f'"{name}"' for name in failed[:5]) + (" and others" if len(failed) > 5 else "")
-    return TriggerFailed(f'Trigger was "all_successful" but upstream failed: {names}.')
-
-
-def _conclude(run: Run, at: float) -> None:
-    """The reference tasks decide."""
-    run.finished_at = at
-    states = [run.tasks[i].state for i in run.plan.reference]
-    if any(state.is_failed() for state in states):
-        run.state = Failed("Some reference tasks failed.")
-    else:
-        run.state = Success("All reference tasks succeeded.")
+    waits = task.state.is_retrying() or task.state.is_paused()
+    return task.run_count == run_count and not task.state.is_finished() and not waits

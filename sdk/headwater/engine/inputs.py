@@ -1,0 +1,108 @@
+"""The inputs of a task run as values that say where each comes from; results stay where they are until it runs.
+
+A *ref* is the executor's handle of a result. `resolve` turns an input into what the task's function gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# The length of a result that cannot be mapped over.
+UNMAPPABLE = -1
+
+# How long a result is: None when nobody asked, a number, or the lengths of its items.
+Length = int | tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value that is known already: a parameter, the exception of a failed task, None of a skipped one."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A result."""
+
+    ref: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an input."""
+
+    source: Input
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The results of a mapped task's children, as a list."""
+
+    parts: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """An input's items' items, as a list."""
+
+    source: Input
+
+
+Input = Value | Whole | Item | Gathered | Flat
+
+
+def resolve(given: Input, read: Callable[[Any], Any] = lambda ref: ref) -> Any:
+    """Return the value of an input; *read* turns a ref into its value."""
+    match given:
+        case Value(value):
+            return value
+        case Whole(ref):
+            return read(ref)
+        case Item(source, index):
+            return resolve(source, read)[index]
+        case Gathered(parts):
+            return [resolve(part, read) for part in parts]
+        case Flat(source):
+            return [item for items in resolve(source, read) for item in items]
+
+
+def measure(value: Any, depth: int) -> Length:
+    """Return how long a result is, as far as *depth* asks: 0 nothing, 1 its length, 2 the lengths of its items."""
+    if depth == 0:
+        return None
+    length = _length(value)
+    if depth == 1 or length == UNMAPPABLE:
+        return length
+    return tuple(_length(item) for item in _items(value, length))
+
+
+def _length(value: Any) -> int:
+    # A text can be indexed too, but nobody means its characters; a dict is asked by its keys, not by 0, 1, 2.
+    if isinstance(value, str | bytes | dict | type) or not hasattr(value, "__getitem__"):
+        return UNMAPPABLE
+    try:
+        return len(value)
+    except Exception:
+        return UNMAPPABLE
+
+
+def _items(value: Sequence[Any], length: int) -> Iterable[Any]:
+    return (value[i] for i in range(length))
+
+
+def outer(length: Length) -> int:
+    """Return how many items there are."""
+    return len(length) if isinstance(length, tuple) else UNMAPPABLE if length is None else length
+
+
+def locate(lengths: Sequence[int], index: int) -> tuple[int, int]:
+    """Return in which item the index-th inner item is, and where in it."""
+    for number, length in enumerate(lengths):
+        if index < length:
+            return number, index
+        index -= length
+    raise IndexError(index)

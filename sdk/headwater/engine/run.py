@@ -1,0 +1,103 @@
+"""A run as the engine keeps it: the plan, and per task run where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headwater.core.states import Pending, State
+from headwater.engine.events import NO_REF, UNMAPPED, Loop
+from headwater.engine.inputs import Input, Length
+from headwater.engine.plan import Plan
+
+NOT_RUN = Pending("Task not run.")
+
+# What stands upstream of a task run: its task, and its child where one child is meant.
+Key = tuple[int, int]
+
+
+@dataclass(slots=True)
+class TaskRun:
+    """One task in one run, or one child of a mapped task.
+
+    `waiting_for` counts what has to happen before it may be judged, `readers` the tasks that still want its result.
+    `run_count` counts submissions; those that were no new run, as a pause was over or only the state handlers were
+    told, are `uncounted`. `entering` is the state that the handlers are being told of.
+    """
+
+    state: State = field(default_factory=lambda: NOT_RUN)
+    waiting_for: int = 0
+    readers: int = 0
+    run_count: int = 0
+    uncounted: int = 0
+    resumed: bool = False
+    entering: State | None = None
+    ref: Any = NO_REF
+    length: Length = None
+    loop: Loop | None = None
+    run_name: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    children: list[TaskRun] | None = None
+    unfinished_children: int = 0
+    gathered: tuple[Input, ...] | None = None
+
+    @property
+    def runs(self) -> int:
+        """How often its function was run, or was about to be."""
+        return self.run_count - self.uncounted
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What the plan says of a task's neighbours, found once.
+
+    *follows*: mapped upstream tasks whose children its own follow one by one. *data*: upstream tasks whose results it
+    reads; *aligned*: those of them that only its child of the same index reads.
+    """
+
+    follows: tuple[int, ...]
+    data: tuple[int, ...]
+    aligned: frozenset[int]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run of a plan. With *keep_results* no result is released: `flow.run()` returns them all."""
+
+    plan: Plan
+    keep_results: bool = True
+    state: State = field(default_factory=lambda: Pending("Not begun."))
+    tasks: list[TaskRun] = field(default_factory=list)
+    links: list[Links] = field(default_factory=list)
+    unfinished: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.unfinished = len(self.plan.tasks)
+        self.links = [_links(self.plan, i) for i in range(len(self.plan.tasks))]
+        self.tasks = [TaskRun(waiting_for=len(task.upstream)) for task in self.plan.tasks]
+        for links in self.links:
+            for up in links.data:
+                self.tasks[up].readers += 1
+
+    def at(self, task: int, map_index: int = UNMAPPED) -> TaskRun:
+        """Return a task run. Raises IndexError when there is no such child."""
+        found = self.tasks[task]
+        if map_index == UNMAPPED:
+            return found
+        if found.children is None or not 0 <= map_index < len(found.children):
+            raise IndexError(f"task {task} has no child {map_index}")
+        return found.children[map_index]
+
+
+def _links(plan: Plan, i: int) -> Links:
+    by_up: dict[int, list[tuple[bool, bool]]] = {}
+    for edge in plan.tasks[i].edges:
+        one_by_one = edge.mapped and not edge.flattened and plan.tasks[edge.up].mapped
+        by_up.setdefault(edge.up, []).append((one_by_one, edge.key is not None))
+    follows = tuple(up for up, edges in by_up.items() if all(one for one, _ in edges))
+    data = tuple(up for up, edges in by_up.items() if any(read for _, read in edges))
+    aligned = frozenset(up for up in data if all(one for one, read in by_up[up] if read))
+    return Links(follows, data, aligned)
