@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headwater.core.context import context
+from headwater.core.context import context as current
+from headwater.core.context import dates
+from headwater.core.errors import FlowError
 from headwater.core.flow import Flow
-from headwater.core.states import Pending, State
+from headwater.core.signals import Signal
+from headwater.core.states import Failed, Pending, Running, Scheduled, State
 from headwater.engine.drive import Drive
-from headwater.engine.events import Event
+from headwater.engine.events import NO_REF, Event
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
+from headwater.engine.run import TaskRun
 from headwater.executors.base import Executor
+from headwater.executors.failures import summary_of
 from headwater.executors.local import LocalExecutor
-from headwater.executors.work import RunInfo
+from headwater.executors.program import RunInfo
 
 LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"
 
@@ -31,41 +38,124 @@ def run_flow(
     executor: Executor | None = None,
     name: str | None = None,
     observe: Observe | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> State:
     """Run a flow to its end and return its final state; `state.result` is `{task: State}` for every task.
 
-    *observe* is told of every event after the run has taken it in. Raises ParameterError and
-    FlowError before anything runs.
+    *observe* is told of every event after the run has taken it in; *context* is added to `headwater.context` in every
+    task. Raises ParameterError and FlowError before anything runs.
     """
-    if context.get("loading_flow"):
+    if current.get("loading_flow"):
         logger.warning("Flow '%s': run() does nothing while its file is being loaded for another run.", flow.name)
         return Pending("The flow is being loaded; its run() was skipped.")
     values = flow.check_parameters(parameters)
     run = Run(make_plan(flow))
-    drive = Drive(run, observe=(lambda event: observe(run, event)) if observe else None)
-    info = RunInfo(flow.name, name or flow.name, values)
+    drive = Drive(run, observe=(lambda event: observe(run, event)) if observe else None, ask=_asker())
+    info = RunInfo(flow.name, name or flow.name, values, extra=_checked(context))
     _log_to_people()
     logger.info("Beginning Flow run for '%s'", flow.name)
+    begun = begin_flow(flow, info)
+    if not begun.is_running():
+        return begun
     (executor or LocalExecutor()).execute(flow, drive, info)
+    final = end_flow(flow, run, info)
     log_end(run)
-    return final_state(flow, run)
+    return final
 
 
-def final_state(flow: Flow, run: Run) -> State:
-    """Return the state of a finished run with the state of each task, and each value, in it."""
-    for task_run in run.tasks:
-        if task_run.state.is_successful():
-            task_run.state.result = task_run.ref
-    run.state.result = {task: task_run.state for task, task_run in zip(flow.tasks, run.tasks, strict=True)}
-    return run.state
+def _checked(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    values = dict(given or {})
+    try:
+        dates(0.0, values.get("date"))
+    except (ValueError, AttributeError) as error:
+        raise FlowError(f"flow.run(context=...): {error}") from None
+    return values
+
+
+# The flow's own states
+
+
+def begin_flow(flow: Flow, info: RunInfo) -> State:
+    """Let the flow's state handlers see it begin; return the state that they leave it in."""
+    return _enter(flow, Scheduled("About to run."), Running("Running flow."), info)
+
+
+def end_flow(flow: Flow, run: Run, info: RunInfo) -> State:
+    """Return the state of a finished run with the state of each task, and each value, in it.
+
+    The flow's terminal_state_handler and state handlers may choose another state; the tasks' states stay in it.
+    """
+    tasks = {task: _with_result(task_run) for task, task_run in zip(flow.tasks, run.tasks, strict=True)}
+    state = run.state
+    state.result = tasks
+    if flow.terminal_state_handler is not None:
+        reference = [tasks[task] for task in flow.reference_tasks()]
+        handler = flow.terminal_state_handler
+        state = _asked(flow, functools.partial(handler, flow, state, reference), state)
+    state = _enter(flow, Running("Running flow."), state, info)
+    if not isinstance(state.result, dict):
+        state.result = tasks
+    run.state = state
+    return state
+
+
+def _with_result(task: TaskRun) -> State:
+    state = task.state
+    if task.children is not None:
+        states = [_with_result(child) for child in task.children]
+        state.map_states = states  # type: ignore[attr-defined]  # children are those of a Mapped task
+        state.result = [child.result for child in states]
+    elif state.is_successful() and task.ref is not NO_REF:
+        state.result = task.ref
+    return state
+
+
+def _enter(flow: Flow, old: State, new: State, info: RunInfo) -> State:
+    if not flow.state_handlers and flow.on_failure is None:
+        return new
+    given = {"flow_name": info.flow_name, "flow_run_name": info.flow_run_name, "parameters": info.parameters}
+    with current(**dates(info.started_at, info.extra.get("date")), **given, logger=logger):
+        for handler in flow.state_handlers:
+            new = _asked(flow, functools.partial(handler, flow, old, new), new)
+        if flow.on_failure is not None and new.is_failed():
+            _asked(flow, functools.partial(flow.on_failure, flow, new), new)
+    return new
+
+
+def _asked(flow: Flow, ask: Callable[[], Any], state: State) -> State:
+    """Return the state that a handler wants, the given one when it wants none; Failed when it raises."""
+    try:
+        answer = ask()
+    except Signal as signal:
+        return signal.state()
+    except Exception as error:
+        logger.exception("Flow '%s': A state handler raised an exception.", flow.name)
+        return Failed(f"A state handler raised {summary_of(error)}", state.result)
+    return answer if isinstance(answer, State) else state
 
 
 def log_end(run: Run) -> None:
     """Log how a run ended, in the words that people know."""
     if run.state.is_successful():
-        logger.info("Flow run SUCCESS: all reference tasks succeeded")
+        logger.info("Flow run SUCCESS: %s", _lowered(run.state.message or "it succeeded"))
     else:
-        logger.error("Flow run FAILED: some reference tasks failed.")
+        logger.error("Flow run FAILED: %s", _lowered(run.state.message or "it did not succeed"))
+
+
+def _lowered(words: str) -> str:
+    return words[:1].lower() + words[1:].rstrip(".") if words.startswith(("All", "No", "Some")) else words
+
+
+def _asker() -> Callable[[str, str], bool] | None:
+    """How to ask the person at the terminal, if there is one."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return None
+
+    def ask(task: str, message: str) -> bool:
+        answer = input(f"Task '{task}' is paused. {message}\nenter 'y' to resume, anything else to stop: ")
+        return answer.strip().lower() in ("y", "yes")
+
+    return ask
 
 
 def _log_to_people() -> None:

@@ -14,7 +14,8 @@ import pytest
 from headwater import Flow, Parameter, task
 from headwater.core.errors import ClusterError
 from headwater.core.parameter import parameters_schema
-from headwater.engine.events import Failure, RunBegan, TaskCrashed, TaskFailed, TaskStarted, TaskSucceeded
+from headwater.core.states import Failed, Success
+from headwater.engine.events import RunBegan, TaskCrashed, TaskEnded, TaskStarted
 from headwater.engine.machine import Run, step
 from headwater.engine.plan import make_plan
 from headwater.pod import process
@@ -55,7 +56,7 @@ def small() -> Run:
 def test_a_status_shows_tasks_progress_and_the_first_start() -> None:
     run = small()
     step(run, TaskStarted(1, 1, 1001.5))
-    step(run, TaskSucceeded(1, 1, 1002.0, "ref"))
+    step(run, TaskEnded(1, 1, 1002.0, Success(), "ref"))
     step(run, TaskStarted(2, 1, 1002.5))
     assert status_of(run) == {
         "tasks": [
@@ -69,26 +70,36 @@ def test_a_status_shows_tasks_progress_and_the_first_start() -> None:
             {"name": "load-1", "state": "Running", "startedAt": "1970-01-01T00:16:42.500000Z", "runs": 1},
             {"name": "load-2", "state": "Pending", "runs": 1},
         ],
-        "progress": {"text": "1/3", "total": 3, "success": 1, "running": 1, "pending": 1, "failed": 0, "retrying": 0},
+        "progress": {
+            "text": "1/3",
+            "total": 3,
+            "success": 1,
+            "running": 1,
+            "pending": 1,
+            "failed": 0,
+            "retrying": 0,
+            "skipped": 0,
+            "cached": 0,
+        },
         "timeline": {"firstTaskAt": "1970-01-01T00:16:41.500000Z"},
     }
 
 
 def test_the_verdict_names_the_cause_not_what_followed_from_it() -> None:
     run = small()
-    step(run, TaskFailed(1, 1, 1002.0, Failure("ValueError", "no such airport")))
+    step(run, TaskEnded(1, 1, 1002.0, Failed("ValueError: no such airport")))
     assert verdict(run) == (RunState.FAILED, 'Task "extract" failed: ValueError: no such airport')
     run = small()
-    step(run, TaskSucceeded(1, 1, 1002.0, "ref"))
+    step(run, TaskEnded(1, 1, 1002.0, Success(), "ref"))
     step(run, TaskCrashed(2, 1, 1003.0, "the worker went away"))
-    step(run, TaskFailed(3, 1, 1004.0, Failure("E", "e")))
+    step(run, TaskEnded(3, 1, 1004.0, Failed("E: e")))
     assert verdict(run) == (
         RunState.FAILED,
         'Task "load-1" crashed: the worker went away (1 more failed by themselves)',
     )
     run = small()
     for i in (1, 2, 3):
-        step(run, TaskSucceeded(i, 1, 1002.0, "ref"))
+        step(run, TaskEnded(i, 1, 1002.0, Success(), "ref"))
     assert verdict(run) == (RunState.SUCCESS, "All 3 tasks succeeded")
 
 
@@ -99,15 +110,39 @@ def test_a_status_is_bounded_whatever_the_flow(failed: int) -> None:
     for i in range(5000):
         step(run, TaskStarted(i, 1, 1.0))
         if i < failed:
-            step(run, TaskFailed(i, 1, 2.0, Failure("ValueError", "x" * 1000)))
+            step(run, TaskEnded(i, 1, 2.0, Failed("ValueError: " + "x" * 1000)))
         else:
-            step(run, TaskSucceeded(i, 1, 2.0, i))
+            step(run, TaskEnded(i, 1, 2.0, Success(), i))
     entries = task_entries(run)
     assert len(entries) <= MAX_TASKS
     assert len(json.dumps(entries)) <= TASKS_BYTES
     shown = [entry for entry in entries if entry["state"] == "Failed"]
     assert len(shown) == 10 if failed == 10 else bool(shown) == bool(failed)
     assert status_of(run)["progress"]["failed"] == failed
+
+
+def test_a_mapped_task_is_counted_and_its_failed_children_named() -> None:
+    with Flow("f") as flow:
+        load.map(extract(3))
+    run = Run(make_plan(flow), keep_results=False)
+    step(run, RunBegan(0.0, {}))
+    step(run, TaskEnded(0, 1, 1.0, Success(), "ref", 60))
+    for i in range(58):
+        step(run, TaskStarted(1, 1, 2.0, i))
+        step(run, TaskEnded(1, 1, 3.0, Failed(f"ValueError: {i}") if i < 55 else Success(), map_index=i))
+    status = status_of(run)
+    counts = {"total": 60, "success": 3, "running": 0, "pending": 2, "failed": 55, "retrying": 0}
+    assert status["progress"] == {"text": "59/61", **counts, "total": 61, "success": 4, "skipped": 0, "cached": 0}
+    entry = status["tasks"][1]
+    assert (entry["state"], entry["startedAt"]) == ("Running", "1970-01-01T00:00:02.000000Z")
+    assert entry["mapped"] == {**counts, "skipped": 0, "cached": 0}
+    assert len(entry["failedChildren"]) == 50
+    assert entry["failedChildren"][7] == {"index": 7, "message": "ValueError: 7"}
+    for i in (58, 59):
+        step(run, TaskEnded(1, 1, 4.0, Success(), map_index=i))
+    assert status_of(run)["tasks"][1]["state"] == "Mapped"
+    words = 'Task "load[0]" failed: ValueError: 0 (54 more failed by themselves)'
+    assert verdict(run) == (RunState.FAILED, words)
 
 
 def test_a_graph_names_upstreams_by_slug_and_leaves_parameters_to_the_schema() -> None:

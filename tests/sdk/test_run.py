@@ -197,7 +197,8 @@ def test_logs_say_what_people_know(caplog: pytest.LogCaptureFixture) -> None:
         "Task 'extract': Finished task run for task with final state: 'Success'",
         "Task 'fail': Starting task run...",
         "Task 'fail': Exception encountered during task execution!",
-        "Flow run FAILED: some reference tasks failed.",
+        "Task 'fail': Finished task run for task with final state: 'Failed'",
+        "Flow run FAILED: some reference tasks failed",
     ]
 
 

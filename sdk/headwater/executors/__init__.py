@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headwater.executors.local import LocalExecutor
+from headwater.executors.local_dask import LocalDaskExecutor
 
 if TYPE_CHECKING:
     from headwater.executors.dask import DaskExecutor
 
-__all__ = ["DaskExecutor", "LocalExecutor"]
+__all__ = ["DaskExecutor", "LocalDaskExecutor", "LocalExecutor"]
 
 
 def __getattr__(name: str) -> Any:

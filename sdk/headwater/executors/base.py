@@ -6,7 +6,7 @@ from typing import Protocol
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive
-from headwater.executors.work import RunInfo
+from headwater.executors.program import RunInfo
 
 
 class Executor(Protocol):

@@ -13,10 +13,12 @@ import asyncio
 import contextlib
 import functools
 import logging
+import pickle
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -26,23 +28,35 @@ from distributed.scheduler import KilledWorker
 
 from headwater.core.errors import ClusterError
 from headwater.core.flow import Flow
+from headwater.core.states import Failed, Success
 from headwater.engine.drive import Drive, run_async
 from headwater.engine.events import (
+    NO_REF,
+    UNMAPPED,
+    Event,
     ReleaseResult,
     RunBegan,
     SubmitTask,
     TaskCrashed,
-    TaskFailed,
     TaskStarted,
-    TaskSucceeded,
 )
-from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin, TaskFailure, run_on_worker
-from headwater.executors.work import PickledProgram, Program, RunInfo, describe
+from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole
+from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin, TaskEnding, WorkerCall, run_on_worker
+from headwater.executors.failures import summary_of
+from headwater.executors.local import call_of, ended
+from headwater.executors.program import PickledProgram, Program, RunInfo
+from headwater.executors.wire import PackedOutcome
+from headwater.executors.work import Outcome
 
 logger = logging.getLogger("headwater.executors.dask")
 
 # How long an interrupted run may take to close its cluster.
 STOP_SECONDS = 10.0
+
+# How long the words about a result may take after the result.
+WORDS_SECONDS = 30.0
+
+TaskRunId = tuple[int, int, int]  # task, map index, run count
 
 # A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
 SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
@@ -61,6 +75,30 @@ class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no t
             self._scheduler.tasks[key].run_spec = None
 
 
+@dataclass(frozen=True)
+class Held:
+    """A small result that came here with its state, in the place of a future."""
+
+    value: Any
+
+
+def _numbered(given: Input, refs: dict[Any, int]) -> Input:
+    """Return an input whose refs are numbers, and collect the futures that they stand for."""
+    if isinstance(given, Whole) and isinstance(given.ref, Held):
+        return Value(given.ref.value)
+    match given:
+        case Whole(ref):
+            return Whole(refs.setdefault(ref, len(refs)))
+        case Item(source, index):
+            return Item(_numbered(source, refs), index)
+        case Gathered(parts):
+            return Gathered(tuple(_numbered(part, refs) for part in parts))
+        case Flat(source):
+            return Flat(_numbered(source, refs))
+        case _:
+            return given
+
+
 class DaskSession:
     """Task runs of one flow run as tasks of a Dask cluster. Used in the event loop of *client* only."""
 
@@ -72,27 +110,38 @@ class DaskSession:
         self._id = uuid.uuid4().hex[:8]
         self._topic = f"headwater-{self._id}"
         self._following: set[asyncio.Task[None]] = set()
+        self._endings: dict[TaskRunId, asyncio.Future[PackedOutcome]] = {}
 
     def start(self) -> None:
-        self._client.subscribe_topic(self._topic, self._on_start)
+        self._client.subscribe_topic(self._topic, self._on_word)
 
-    def _on_start(self, event: tuple[float, tuple[int, int, float]]) -> None:
-        task, run_count, at = event[1]
-        self._drive.post(TaskStarted(task, run_count, at))
+    def _on_word(self, event: tuple[float, tuple[Any, ...]]) -> None:
+        kind, name, *content = event[1]
+        if kind == "began":
+            task, map_index, run_count = name
+            self._drive.post(TaskStarted(task, run_count, content[0], map_index, content[1]))
+        else:
+            self._ending(name).set_result(pickle.loads(content[0]))
+
+    def _ending(self, name: TaskRunId) -> asyncio.Future[PackedOutcome]:
+        """What a worker says of a result besides the result, when it has come; words and results take two ways."""
+        return self._endings.setdefault(name, asyncio.get_running_loop().create_future())
 
     def submit(self, command: SubmitTask) -> None:
         plan = self._drive.run.plan.tasks[command.task]
+        refs: dict[Any, int] = {}
+        inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
+        name = (command.task, command.map_index, command.run_count)
+        child = "" if command.map_index == UNMAPPED else f"-{command.map_index}"
         future = self._client.submit(
             run_on_worker,
             self._program,
             self._info,
             self._topic,
-            plan.slug,
-            command.task,
-            command.run_count,
-            command.inputs,
+            WorkerCall(name, call_of(self._drive.run, command), inputs, plan.plain),
+            list(refs),
             # The part before the id is what Dask's dashboard calls it.
-            key=f"{plan.name}-{self._id}{command.task:x}{command.run_count:x}",
+            key=f"{plan.name}-{self._id}{command.task:x}{child}-{command.run_count:x}",
             pure=False,
             retries=0,
         )
@@ -102,32 +151,55 @@ class DaskSession:
 
     async def _follow(self, command: SubmitTask, future: Future) -> None:
         """Wait for the outcome, not for the value: that stays where it is."""
-        task, count = command.task, command.run_count
         error = await future.exception()
-        now = time.time()
-        if isinstance(error, TaskFailure):
-            self._drive.post(TaskFailed(task, count, now, error.failure()))
+        if isinstance(error, TaskEnding):
+            outcome = error.outcome()
+            held = outcome.value if outcome.value is NO_REF else Held(outcome.value)
+            self._drive.post(ended(command, replace(outcome, value=held)))
         elif future.status == "finished":
-            self._drive.post(TaskSucceeded(task, count, now, future))
+            self._drive.post(await self._success(command, future))
         elif isinstance(error, KilledWorker):
-            self._drive.post(TaskCrashed(task, count, now, "the worker that ran it, or was about to, went away"))
+            self._crash(command, "the worker that ran it, or was about to, went away")
         elif error is None or future.status in ("cancelled", "lost"):
-            self._drive.post(TaskCrashed(task, count, now, "an input it needs was lost with the worker that held it"))
+            self._crash(command, "an input it needs was lost with the worker that held it")
         else:
-            self._drive.post(TaskFailed(task, count, now, describe(error)))
+            self._drive.post(ended(command, Outcome(Failed(summary_of(error), error))))
+
+    async def _success(self, command: SubmitTask, future: Future) -> Event:
+        if self._drive.run.plan.tasks[command.task].plain:
+            return ended(command, Outcome(Success("Task run succeeded."), future))
+        name = (command.task, command.map_index, command.run_count)
+        try:
+            packed = await asyncio.wait_for(self._ending(name), WORDS_SECONDS)
+        except TimeoutError:
+            return self._crashed(command, "its worker did not say how it ended")
+        finally:
+            self._endings.pop(name, None)
+        return ended(command, packed.load(future))
+
+    def _crashed(self, command: SubmitTask, reason: str) -> TaskCrashed:
+        return TaskCrashed(command.task, command.run_count, time.time(), reason, command.map_index)
+
+    def _crash(self, command: SubmitTask, reason: str) -> None:
+        self._drive.post(self._crashed(command, reason))
 
     def release(self, command: ReleaseResult) -> None:
-        command.ref.release()
+        if isinstance(command.ref, Future):
+            command.ref.release()
 
     async def fetch_results(self) -> None:
         """Bring every kept result here: the last step of `flow.run()`."""
-        held = {i: task for i, task in enumerate(self._drive.run.tasks) if isinstance(task.ref, Future)}
-        values = await self._client.gather({i: task.ref for i, task in held.items()}, errors="skip")
-        for i, task in held.items():
-            if i not in values:
-                name = self._drive.run.plan.tasks[i].name
-                logger.warning("Task '%s': its result was lost with the worker that held it; it reads as None.", name)
-            task.ref = values.get(i)
+        runs = [(i, run) for i, task in enumerate(self._drive.run.tasks) for run in [task, *(task.children or [])]]
+        held = {number: run.ref for number, (_, run) in enumerate(runs) if isinstance(run.ref, Future)}
+        values = await self._client.gather(held, errors="skip")
+        for number, (i, run) in enumerate(runs):
+            if isinstance(run.ref, Held):
+                run.ref = run.ref.value
+            elif number in held:
+                if number not in values:
+                    name = self._drive.run.plan.tasks[i].name
+                    logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
+                run.ref = values.get(number)
 
     def close(self) -> None:
         for following in self._following:

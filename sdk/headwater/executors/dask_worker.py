@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 from dask.sizeof import sizeof
 from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from headwater.engine.events import Failure
-from headwater.executors.work import BoundTask, PickledProgram, Program, RunInfo, run_task
+from headwater.engine.events import NO_REF
+from headwater.engine.inputs import Input, resolve
+from headwater.executors.program import BoundTask, PickledProgram, Program, RunInfo
+from headwater.executors.wire import PackedOutcome, pack, pickle_value
+from headwater.executors.work import Outcome, TaskCall, run_task
 
 # Results up to this size are pickled once on their worker to see that they can travel at all.
 TRIED_BYTES = 1 << 20
@@ -31,39 +33,59 @@ PROGRAMS: dict[str, PickledProgram] = {}
 AFTER_TASK_RUN: list[Callable[[Any], None]] = []
 
 
-class TaskFailure(Exception):
-    """How a worker tells that a task raised. Holds text only, so that it can always be unpickled."""
+class TaskEnding(Exception):
+    """How a worker tells that a task run ended without a result to keep: failed, skipped, to be retried, paused.
 
-    def __init__(self, type: str, message: str, traceback: str, pickled: bytes | None) -> None:
-        super().__init__(type, message, traceback, pickled)
+    Holds what unpickles everywhere. *value* is the pickled result of one that has a small one nevertheless.
+    """
+
+    def __init__(self, packed: PackedOutcome, value: bytes | None = None) -> None:
+        super().__init__(packed, value)
 
     def __str__(self) -> str:
-        return str(self.args[0])  # Dask replaces an exception whose text is long by one that says less
+        return "TaskEnding"  # Dask replaces an exception whose text is long by one that says less
 
-    def failure(self) -> Failure:
-        kind, message, traceback, pickled = self.args
-        exception = None
-        if pickled is not None:
-            try:
-                exception = pickle.loads(pickled)
-            except Exception:
-                # Its class is not importable here; the text says what it was.
-                exception = None
-        return Failure(kind, message, traceback, exception)
+    def outcome(self) -> Outcome:
+        packed, value = self.args
+        found: Outcome = packed.load(NO_REF if value is None else pickle.loads(value))
+        return found
 
 
-def run_on_worker(
-    program: Program, info: RunInfo, topic: str, slug: str, task: int, run_count: int, inputs: Mapping[str, Any]
-) -> Any:
-    """Run one task on a worker: tell that it starts, return its value or raise TaskFailure."""
+@dataclass(frozen=True, slots=True)
+class WorkerCall:
+    """A task run as it goes to a worker. *name* is (task, map index, run count); *inputs* point into the refs."""
+
+    name: tuple[int, int, int]
+    call: TaskCall
+    inputs: Mapping[str, Input]
+    plain: bool
+
+
+def run_on_worker(program: Program, info: RunInfo, topic: str, work: WorkerCall, refs: list[Any]) -> Any:
+    """Run one task on a worker: tell that it starts, return its value or raise TaskEnding."""
     worker = get_worker()
-    worker.log_event(topic, (task, run_count, time.time()))
-    value, failure = run_task(program, info, slug, run_count, inputs, finish=check_portable)
+
+    def began(run_name: str | None) -> None:
+        worker.log_event(topic, ("began", work.name, time.time(), run_name))
+
+    outcome = run_task(
+        program,
+        info,
+        work.call,
+        lambda: {key: resolve(given, refs.__getitem__) for key, given in work.inputs.items()},
+        began=began,
+        finish=check_portable,
+    )
     for hook in AFTER_TASK_RUN:
         hook(worker)
-    if failure is None:
-        return value
-    raise TaskFailure(failure.type, failure.message, failure.traceback, _pickled(failure.exception)) from None
+    if outcome.value is NO_REF:
+        raise TaskEnding(pack(outcome)) from None
+    if work.plain and outcome.state.is_skipped():
+        # Nobody waits for more words about a plain task run, so its result goes with them.
+        raise TaskEnding(pack(outcome), pickle_value(outcome.value)) from None
+    if not work.plain:
+        worker.log_event(topic, ("ended", work.name, pickle.dumps(pack(outcome))))
+    return outcome.value
 
 
 def check_portable(value: Any) -> Any:
@@ -72,31 +94,16 @@ def check_portable(value: Any) -> Any:
     Without this a worker that wants an unpicklable result would ask for it for ever.
     """
     if sizeof(value) <= TRIED_BYTES:
-        try:
-            cloudpickle.dumps(value)
-        except Exception as error:
-            raise TypeError(
-                f"the result, a {type(value).__name__}, cannot be pickled and so cannot travel ({error}); "
-                "return plain data, and open files, locks and connections in the task that uses them"
-            ) from None
+        pickle_value(value)
     return value
 
 
-def _pickled(exception: BaseException | None) -> bytes | None:
-    try:
-        data = cloudpickle.dumps(exception)
-        pickle.loads(data)  # many exceptions pickle and then fail to unpickle
-    except Exception:
-        return None
-    return data if len(data) <= TRIED_BYTES else None
-
-
 class OwnFailuresOnly(logging.Filter):
-    """Drop Dask's report of a TaskFailure: the task's own logger has told it already, readably."""
+    """Drop Dask's report of a TaskEnding: the task's own logger has told it already, readably."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return not (message.startswith("Compute Failed") and "TaskFailure(" in message)
+        return not (message.startswith("Compute Failed") and "TaskEnding" in message)
 
 
 logging.getLogger("distributed.worker").addFilter(OwnFailuresOnly())

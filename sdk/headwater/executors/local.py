@@ -1,21 +1,25 @@
-"""Run tasks in this process: one after another (LocalExecutor), or in threads of an event loop's process."""
+"""Run tasks in this process: one after another in the thread that called, or in threads beside it."""
 
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, Post, run_here
-from headwater.engine.events import Event, ReleaseResult, RunBegan, SubmitTask, TaskFailed, TaskStarted, TaskSucceeded
+from headwater.engine.events import Event, ReleaseResult, RunBegan, SubmitTask, TaskEnded, TaskStarted
+from headwater.engine.inputs import resolve
 from headwater.engine.machine import Run
-from headwater.executors.work import FlowProgram, Program, RunInfo, run_task
+from headwater.executors.program import FlowProgram, Program, RunInfo
+from headwater.executors.work import Outcome, TaskCall, run_task
 
 
 class LocalExecutor:
-    """Run tasks one at a time in the thread that called `flow.run()`. The default."""
+    """Run each task in the thread that called `flow.run()`, one after another. The default."""
 
     def execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
         session = LocalSession(FlowProgram.of(flow), info, drive)
@@ -40,7 +44,7 @@ class LocalSession:
     def release(self, command: ReleaseResult) -> None:
         """The ref was the value; the engine has dropped it."""
 
-    def work(self) -> bool:
+    def work(self, timeout: float | None) -> bool:
         if not self._line:
             return False
         execute_here(self._program, self._info, self._drive.run, self._line.popleft(), self._drive.post)
@@ -73,12 +77,93 @@ class ThreadSession:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+class PooledSession:
+    """Task runs go to *threads* threads; the engine stays in the thread that called, which waits for their events."""
+
+    def __init__(self, program: Program, info: RunInfo, drive: Drive, threads: int) -> None:
+        self.program = program
+        self.info = info
+        self.drive = drive
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[SubmitTask | None] = queue.SimpleQueue()
+        self._under_way = 0
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"task-{number}", daemon=True) for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, command: SubmitTask) -> None:
+        self._under_way += 1
+        self._calls.put(command)
+
+    def release(self, command: ReleaseResult) -> None:
+        """The ref was the value; the engine has dropped it."""
+
+    def _serve(self) -> None:
+        while (command := self._calls.get()) is not None:
+            self.execute(command, self._events.put)
+            self._events.put(None)
+
+    def execute(self, command: SubmitTask, post: Post) -> None:
+        """Run one task, in one of the threads."""
+        execute_here(self.program, self.info, self.drive.run, command, post)
+
+    def work(self, timeout: float | None) -> bool:
+        """Take in one event; False when none comes, as nothing is under way or not within *timeout* seconds."""
+        self.drive.wake(time.time())
+        if not self._under_way:
+            return False
+        try:
+            event = self._events.get(timeout=timeout)
+        except queue.Empty:
+            return False
+        if event is None:
+            self._under_way -= 1
+        else:
+            self.drive.post(event)
+        return True
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._calls.put(None)
+
+
+def call_of(run: Run, command: SubmitTask) -> TaskCall:
+    """Return a command as it goes to where it is carried out."""
+    plan = run.plan.tasks[command.task]
+    return TaskCall(
+        plan.slug,
+        command.number,
+        command.map_index,
+        command.previous,
+        command.upstream,
+        command.enter,
+        command.loop,
+        command.resumed,
+        plan.measure,
+    )
+
+
+def ended(command: SubmitTask, outcome: Outcome) -> TaskEnded:
+    """Return the event that an outcome is, where the ref of a result is the result itself."""
+    now, at = time.time(), command.map_index
+    return TaskEnded(
+        command.task, command.run_count, now, outcome.state, outcome.value, outcome.length, at, outcome.loop
+    )
+
+
 def execute_here(program: Program, info: RunInfo, run: Run, command: SubmitTask, post: Post) -> None:
     """Run one task in this thread and post how it went."""
-    i, count = command.task, command.run_count
-    post(TaskStarted(i, count, time.time()))
-    value, failure = run_task(program, info, run.plan.tasks[i].slug, count, command.inputs)
-    if failure is None:
-        post(TaskSucceeded(i, count, time.time(), value))
-    else:
-        post(TaskFailed(i, count, time.time(), failure))
+
+    def began(run_name: str | None) -> None:
+        post(TaskStarted(command.task, command.run_count, time.time(), command.map_index, run_name))
+
+    outcome = run_task(
+        program,
+        info,
+        call_of(run, command),
+        lambda: {key: resolve(given) for key, given in command.inputs.items()},
+        began=began,
+    )
+    post(ended(command, outcome))

@@ -1,170 +1,270 @@
-"""What runs where the work is done: one task run, in a thread of this process or on a worker.
+"""What runs where the work is done: one task run, as a column of steps.
 
-A task run is named by reference, a slug in a program, and given its inputs; the program says
-where the tasks come from. Nothing of the flow or of the context travels with each task run.
+told      only the state handlers are told of a state that the engine has decided on
+inputs    the arguments are brought together and the run gets its name
+stored    a result of an earlier run is found at the task's target or in its cache
+triggered the task's trigger lets it run
+begun     Running
+worked    the task's function runs; an exception or a signal becomes a state
+kept      the result is stored, where the task says so
+retried   a failure becomes Retrying while retries are left
+
+The first step that answers decides, but for the last three, which follow each other. Each change of state passes the
+task's state handlers. A signal LOOP begins another round at once.
 """
 
 from __future__ import annotations
 
-import functools
-import traceback
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cloudpickle
-
-from headwater.core.context import context
-from headwater.core.entrypoint import load_flow
-from headwater.core.flow import Flow
+from headwater.core.context import context, dates
+from headwater.core.signals import LOOP, Signal
+from headwater.core.states import Failed, Looped, Pending, Retrying, Running, State, Success
 from headwater.core.task import Task
-from headwater.engine.events import Failure
+from headwater.engine.events import NO_REF, UNMAPPED, Loop
+from headwater.engine.inputs import Length, measure
+from headwater.engine.judge import ask_trigger
+from headwater.engine.plan import UpstreamStates
+from headwater.executors import retry
+from headwater.executors.call import call_task
+from headwater.executors.failures import summary_of, traceback_of
+from headwater.executors.keeping import Keeper, keeper_of
+from headwater.executors.program import BoundTask, Program, RunInfo
+from headwater.executors.stdout import logged_stdout
 
-# What a failure's message and traceback may hold; both travel, and are logged.
-MESSAGE_LENGTH = 20_000
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """One task run, as it is sent to where it runs; `SubmitTask` with its inputs resolved."""
+
+    slug: str
+    number: int
+    map_index: int = UNMAPPED
+    previous: State | None = None
+    upstream: UpstreamStates | None = None
+    enter: State | None = None
+    loop: Loop | None = None
+    resumed: bool = False
+    measure: int = 0
 
 
-@dataclass(frozen=True)
-class RunInfo:
-    """What every task of a run may know: it becomes `headwater.context`."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task run ended. *value* is NO_REF when there is none; the state's own result is set for failures only."""
 
-    flow_name: str
-    flow_run_name: str
+    state: State
+    value: Any = NO_REF
+    length: Length = None
+    loop: Loop | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """One task run under way."""
+
+    bound: BoundTask
+    call: TaskCall
+    inputs: dict[str, Any]
     parameters: Mapping[str, Any]
+    began: Callable[[str | None], None]
+    finish: Callable[[Any], Any]
+    name: str
+    state: State = field(default_factory=lambda: Pending("Task not run."))
+    run_name: str | None = None
+    loop: Loop | None = None
+    keeper: Keeper | None = None
 
+    @property
+    def task(self) -> Task:
+        return self.bound.task
 
-@dataclass(frozen=True)
-class BoundTask:
-    """A task with the arguments that are constants of its flow."""
-
-    task: Task
-    constants: Mapping[str, Any]
-
-
-class Program(Protocol):
-    """Where the tasks of a run come from."""
-
-    def resolve(self, slug: str) -> BoundTask:
-        """Return a task by its slug."""
-
-
-@dataclass(frozen=True)
-class FlowProgram:
-    """The flow itself, in the process that holds it."""
-
-    tasks: Mapping[str, BoundTask]
-
-    @classmethod
-    def of(cls, flow: Flow) -> FlowProgram:
-        return cls({slug: BoundTask(task, flow.constants.get(task, {})) for task, slug in flow.slugs.items()})
-
-    def resolve(self, slug: str) -> BoundTask:
-        return self.tasks[slug]
-
-
-@dataclass(frozen=True)
-class EntrypointProgram:
-    """A flow that every process imports for itself, once: the case of a flow image."""
-
-    entrypoint: str
-    folders: tuple[str, ...] = ()
-
-    def resolve(self, slug: str) -> BoundTask:
-        return _imported(self.entrypoint, self.folders).resolve(slug)
-
-
-@functools.cache
-def _imported(entrypoint: str, folders: tuple[str, ...]) -> FlowProgram:
-    return FlowProgram.of(load_flow(entrypoint, [Path(folder) for folder in folders]))
-
-
-@dataclass(frozen=True)
-class PickledProgram:
-    """A flow by value, for workers that cannot import it: notebooks and scripts. Unpickled once per process."""
-
-    id: str
-    data: bytes = field(repr=False)
-
-    @classmethod
-    def of(cls, flow: Flow, id: str) -> PickledProgram:
-        return cls(id, cloudpickle.dumps(FlowProgram.of(flow)))
-
-    def resolve(self, slug: str) -> BoundTask:
-        return _unpickled(self).resolve(slug)
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-
-@functools.lru_cache(maxsize=16)
-def _unpickled(program: PickledProgram) -> FlowProgram:
-    return cloudpickle.loads(program.data)  # type: ignore[no-any-return]  # what PickledProgram.of wrote
+    def enter(self, state: State) -> State:
+        """Change the state, unless a state handler wants another; return what it is now."""
+        old, handlers = self.state, [*self.task.state_handlers]
+        try:
+            for handler in handlers:
+                state = handler(self.task, old, state) or state
+            if self.task.on_failure is not None and state.is_failed():
+                self.task.on_failure(self.task, state)
+        except Signal as signal:
+            state = signal.state()
+        except Exception as error:
+            self.task.logger.exception("Task '%s': A state handler raised an exception.", self.name)
+            state = Failed(f"A state handler raised {summary_of(error)}", error)
+        self.state = state
+        return state
 
 
 def run_task(
     program: Program,
     info: RunInfo,
-    slug: str,
-    run_count: int,
-    inputs: Mapping[str, Any],
+    call: TaskCall,
+    inputs: Callable[[], Mapping[str, Any]],
+    *,
+    began: Callable[[str | None], None] = lambda run_name: None,
     finish: Callable[[Any], Any] = lambda value: value,
-) -> tuple[Any, Failure | None]:
-    """Run one task; return its value, or a Failure. Only KeyboardInterrupt is raised.
+) -> Outcome:
+    """Run one task and say how it ended; only KeyboardInterrupt is raised.
 
+    *inputs* are brought when they are needed; *began* is told the run's name when its function is about to run;
     *finish* is applied to the value and may still fail the task run.
     """
     try:
-        bound = program.resolve(slug)
+        bound = program.resolve(call.slug)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return None, describe(error)
+        return _failure(error)
     task = bound.task
-    with context(
-        flow_name=info.flow_name,
-        flow_run_name=info.flow_run_name,
-        parameters=info.parameters,
-        task_name=task.name,
-        task_slug=slug,
-        task_run_count=run_count,
-        logger=task.logger,
-    ):
-        task.logger.info("Task '%s': Starting task run...", task.name)
+    name = task.name if call.map_index == UNMAPPED else f"{task.name}[{call.map_index}]"
+    work = Work(bound, call, {}, info.parameters, began, finish, name, loop=call.loop)
+    if call.previous is not None:
+        work.state = call.previous
+    with context(**_context(info, work)), logged_stdout(task):
         try:
-            value = finish(task.run(**bound.constants, **inputs))
+            if call.enter is not None:
+                return _outcome(work, work.enter(call.enter))
+            work.inputs = {**bound.constants, **inputs()}
+            return _outcome(work, _steps(work))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # SystemExit too: a task that exits must not take its worker with it.
-            failure = describe(error)
-            task.logger.error(
-                "Task '%s': Exception encountered during task execution!\n%s", task.name, failure.traceback
-            )
-            return None, failure
-        task.logger.info("Task '%s': Finished task run for task with final state: 'Success'", task.name)
-        return value, None
+            task.logger.error("Task '%s': %s", name, traceback_of(error, [__file__]))
+            return _failure(error)
 
 
-def describe(error: BaseException) -> Failure:
-    """Turn an exception into words, its traceback beginning with the user's own code."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    return Failure(type(error).__name__, shorten(words_of(error)), shorten(text), error)
+def _context(info: RunInfo, work: Work) -> dict[str, Any]:
+    task, call = work.task, work.call
+    values = {
+        **dates(info.started_at, info.extra.get("date")),
+        "flow_name": info.flow_name,
+        "flow_run_name": info.flow_run_name,
+        "parameters": info.parameters,
+        "task_name": task.name,
+        "task_full_name": work.name,
+        "task_slug": call.slug,
+        "task_tags": frozenset(task.tags),
+        "task_run_count": call.number,
+        "task_loop_count": call.loop.count if call.loop else 1,
+        "task_loop_result": call.loop.result if call.loop else None,
+        "resume": call.resumed,
+        "logger": task.logger,
+        **info.extra,
+    }
+    if call.map_index != UNMAPPED:
+        values["map_index"] = call.map_index
+    return values
 
 
-def words_of(error: BaseException) -> str:
-    """Return what an exception says; one that cannot say it is described."""
+def _steps(work: Work) -> State:
+    work.run_name = _run_name(work)
+    with context(task_run_name=work.run_name or work.name):
+        for step in (_stored, _triggered, _begun):
+            state = step(work)
+            if state is not None:
+                return work.enter(state) if state is not work.state else state
+        return _rounds(work)
+
+
+def _run_name(work: Work) -> str | None:
+    template = work.task.task_run_name
+    if template is None:
+        return None
+    values = {**work.parameters, **context.values(), **work.inputs}
     try:
-        return str(error)
-    except Exception as broken:
-        return f"(its message cannot be read: {type(broken).__name__})"
+        return str(template(**values)) if callable(template) else template.format(**values)
+    except Exception as error:
+        raise ValueError(
+            f'task_run_name of task "{work.task.name}" cannot be made ({summary_of(error)}); it may use the '
+            "task's arguments, the run's parameters and what headwater.context holds"
+        ) from error
 
 
-def shorten(text: str, length: int = MESSAGE_LENGTH) -> str:
-    """Keep the beginning and the end, which says most in a traceback."""
-    if len(text) <= length:
-        return text
-    return f"{text[: length // 2]}\n... {len(text) - length} characters left out ...\n{text[-length // 2 :]}"
+def _stored(work: Work) -> State | None:
+    work.keeper = keeper_of(work.bound, work.inputs, work.parameters)
+    return work.keeper.find() if work.keeper is not None else None
+
+
+def _triggered(work: Work) -> State | None:
+    return None if work.call.upstream is None else ask_trigger(work.task.trigger, work.call.upstream)
+
+
+def _begun(work: Work) -> State | None:
+    entered = work.enter(Running("Starting task run."))
+    if not entered.is_running():
+        return entered
+    work.began(work.run_name)
+    work.task.logger.info("Task '%s': Starting task run...", work.name)
+    return None
+
+
+def _rounds(work: Work) -> State:
+    while True:
+        state = _retried(work, _kept(work, _worked(work)))
+        entered = work.enter(state)
+        if not isinstance(entered, Looped):
+            break
+        work.loop = Loop(entered.loop_count + 1, entered.result)
+        context.change(task_loop_count=work.loop.count, task_loop_result=work.loop.result)
+        work.enter(Running("Starting task run."))
+    words = "Task '%s': Finished task run for task with final state: '%s'"
+    work.task.logger.info(words, work.name, entered.name)
+    return entered
+
+
+def _worked(work: Work) -> State:
+    task = work.task
+    try:
+        return Success("Task run succeeded.", work.finish(call_task(task, work.inputs, work.name)))
+    except KeyboardInterrupt:
+        raise
+    except LOOP as signal:
+        return Looped(signal.message or None, signal.result, loop_count=work.loop.count if work.loop else 1)
+    except Signal as signal:
+        return signal.state()
+    except TimeoutError as error:
+        if getattr(error, "headwater_timed_out", False):
+            return retry.timed_out(task, error)
+        return _told_failure(work, error)
+    except BaseException as error:
+        # SystemExit too: a task that exits must not take its worker with it.
+        return _told_failure(work, error)
+
+
+def _told_failure(work: Work, error: BaseException) -> State:
+    text = traceback_of(error, OWN_FILES)
+    work.task.logger.error("Task '%s': Exception encountered during task execution!\n%s", work.name, text)
+    return Failed(summary_of(error), error)
+
+
+def _kept(work: Work, state: State) -> State:
+    if work.keeper is None or not isinstance(state, Success) or state.is_skipped():
+        return state
+    return work.keeper.keep(state)
+
+
+def _retried(work: Work, state: State) -> State:
+    return retry.judge(work.task, state, work.call.number, time.time(), f"{work.call.slug}/{work.call.map_index}")
+
+
+def _failure(error: BaseException) -> Outcome:
+    return Outcome(Failed(summary_of(error), error))
+
+
+def _outcome(work: Work, state: State) -> Outcome:
+    """Part a state from its result, which stays where it is."""
+    if not state.is_successful():
+        loop = work.loop if isinstance(state, Retrying) else None
+        return Outcome(state, loop=loop)
+    value, bare = state.result, state.bare()
+    if state.is_skipped() and value is None:
+        return Outcome(bare)
+    return Outcome(bare, value, measure(value, work.call.measure))
+
+
+OWN_FILES = frozenset({__file__, call_task.__code__.co_filename})
+
+__all__ = ["Outcome", "TaskCall", "run_task"]

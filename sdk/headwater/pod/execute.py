@@ -19,14 +19,14 @@ from headwater.engine.drive import Drive, run_async
 from headwater.engine.events import Event, RunBegan, TaskStarted
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
-from headwater.executors.work import EntrypointProgram, RunInfo
+from headwater.executors.program import EntrypointProgram, RunInfo
 from headwater.pod import lines, process
 from headwater.pod.handover import Handover, read_handover
 from headwater.pod.report import final_report, status_of, verdict
 from headwater.pod.reporter import Reporter, StatusApi
 from headwater.resources.conditions import RunState
 from headwater.resources.names import RUN_FOLDER, SCHEDULER_PORT
-from headwater.run import log_end
+from headwater.run import begin_flow, end_flow, log_end
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -66,10 +66,15 @@ def _execute(handover: Handover, reporter: Reporter) -> tuple[RunState, str, dic
     info = RunInfo(flow.name, handover.run, values)
     drive = Drive(run, observe=Observer(run, reporter))
     logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
+    begun = begin_flow(flow, info)
+    if not begun.is_running():
+        run.state = begun
+        return (*verdict(run), status_of(run))
     if handover.provisioner == "InProcess":
         asyncio.run(_in_threads(handover, flow, drive, info))
     else:
         asyncio.run(_on_workers(handover, drive, info))
+    end_flow(flow, run, info)
     log_end(run)
     state, message = verdict(run)
     return state, message, status_of(run)
@@ -104,7 +109,7 @@ class Observer:
 
 async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInfo) -> None:
     from headwater.executors.local import ThreadSession
-    from headwater.executors.work import FlowProgram
+    from headwater.executors.program import FlowProgram
 
     session = ThreadSession(FlowProgram.of(flow), info, drive, handover.threads_per_worker)
     await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from headwater.executors.work import words_of
+from headwater.executors.failures import words_of
 from headwater.resources.names import SOURCE_FOLDER
 
 LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"

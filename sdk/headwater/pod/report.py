@@ -14,6 +14,7 @@ from typing import Any
 from headwater.core.states import State
 from headwater.engine.machine import Run
 from headwater.engine.plan import labels
+from headwater.engine.run import TaskRun
 from headwater.resources.conditions import RunState, timestamp
 
 # The whole status has to stay below 64 KiB; the operator's part is small.
@@ -24,21 +25,31 @@ MESSAGE_LENGTH = 500
 SHORT_MESSAGE_LENGTH = 80
 REPORT_LENGTH = 4000
 
+# A mapped task names so many of its failed children.
+FAILED_CHILDREN = 50
+
 # Progress counts by these; every state of a task run is one of them.
-COUNTED = ("success", "running", "pending", "failed", "retrying")
+COUNTED = ("success", "running", "pending", "failed", "retrying", "skipped", "cached")
+FINISHED = ("success", "failed", "skipped", "cached")
 
 
 def status_of(run: Run) -> dict[str, Any]:
     """Return the runner's fields of a FlowRun's status; None takes a field away."""
     status: dict[str, Any] = {"tasks": task_entries(run), "progress": progress(run)}
-    first = min((t.started_at for i, t in _shown(run) if t.started_at is not None), default=None)
+    first = min((at for _, task in _shown(run) for at in [_first_start(task)] if at is not None), default=None)
     if first is not None:
         status["timeline"] = {"firstTaskAt": timestamp(first)}
     return status
 
 
-def _shown(run: Run) -> list[tuple[int, Any]]:
+def _shown(run: Run) -> list[tuple[int, TaskRun]]:
     return [(i, run.tasks[i]) for i, plan in enumerate(run.plan.tasks) if plan.parameter is None]
+
+
+def _first_start(task: TaskRun) -> float | None:
+    if task.children is None:
+        return task.started_at
+    return min((child.started_at for child in task.children if child.started_at is not None), default=None)
 
 
 def count_as(state: State) -> str:
@@ -47,17 +58,25 @@ def count_as(state: State) -> str:
         return "retrying"
     if state.is_failed():
         return "failed"
+    if state.is_skipped():
+        return "skipped"
+    if state.is_cached():
+        return "cached"
     if state.is_successful():
         return "success"
     return "running" if state.is_running() else "pending"
 
 
 def progress(run: Run) -> dict[str, Any]:
-    """Return the counts, zeros included, so that a merge patch overwrites what was there."""
-    counts = Counter(count_as(task.state) for _, task in _shown(run))
+    """Return the counts, zeros included, so that a merge patch overwrites what was there; children count one by one."""
+    counts = Counter(count_as(one.state) for _, task in _shown(run) for one in _ones(task))
     total = sum(counts.values())
-    finished = counts["success"] + counts["failed"]
+    finished = sum(counts[name] for name in FINISHED)
     return {"text": f"{finished}/{total}", "total": total, **{name: counts[name] for name in COUNTED}}
+
+
+def _ones(task: TaskRun) -> list[TaskRun]:
+    return [task] if task.children is None else task.children
 
 
 def task_entries(run: Run) -> list[dict[str, Any]]:
@@ -66,12 +85,12 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
     names = labels(run.plan)
     shown = _shown(run)
     for length, keep in (
-        (MESSAGE_LENGTH, ("success", "running", "pending", "failed", "retrying")),
-        (SHORT_MESSAGE_LENGTH, ("success", "running", "pending", "failed", "retrying")),
+        (MESSAGE_LENGTH, COUNTED),
+        (SHORT_MESSAGE_LENGTH, COUNTED),
         (SHORT_MESSAGE_LENGTH, ("running", "failed", "retrying")),
         (SHORT_MESSAGE_LENGTH, ("failed",)),
     ):
-        entries = [_entry(names[i], task, length) for i, task in shown if count_as(task.state) in keep]
+        entries = [_entry(names[i], task, length) for i, task in shown if _summary(task) in keep]
         if len(entries) <= MAX_TASKS and len(json.dumps(entries)) <= TASKS_BYTES:
             return entries
     kept = entries[:MAX_TASKS]
@@ -80,18 +99,41 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
     return kept
 
 
-def _entry(name: str, task: Any, length: int) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": shorten(name, NAME_LENGTH), "state": task.state.name}
-    if task.started_at is not None:
-        entry["startedAt"] = timestamp(task.started_at)
+def _summary(task: TaskRun) -> str:
+    """What a task counts as when it is left out or kept; a mapped one by the worst of its children."""
+    found = {count_as(one.state) for one in _ones(task)}
+    return next((name for name in ("failed", "retrying", "running", "pending") if name in found), "success")
+
+
+def _entry(name: str, task: TaskRun, length: int) -> dict[str, Any]:
+    under_way = task.children is not None and task.unfinished_children > 0
+    entry: dict[str, Any] = {"name": shorten(name, NAME_LENGTH), "state": "Running" if under_way else task.state.name}
+    started_at = _first_start(task) if task.children else task.started_at
+    if started_at is not None:
+        entry["startedAt"] = timestamp(started_at)
     if task.finished_at is not None:
         entry["finishedAt"] = timestamp(task.finished_at)
-    if task.run_count:
-        entry["runs"] = task.run_count
-    # That a task succeeded needs no words; that it waits or failed does.
-    if task.state.is_failed() or task.state.is_retrying():
+    if task.children is not None:
+        return {**entry, **_children(task.children, length)}
+    if task.runs:
+        entry["runs"] = task.runs
+    # That a task succeeded needs no words; that it waits, was skipped or failed does.
+    if task.state.is_failed() or task.state.is_scheduled() or task.state.is_skipped():
         entry["message"] = shorten(task.state.message or "", length)
     return entry
+
+
+def _children(children: list[TaskRun], length: int) -> dict[str, Any]:
+    """Count the children, and name those that failed."""
+    counts = Counter(count_as(child.state) for child in children)
+    found: dict[str, Any] = {"mapped": {"total": len(children), **{name: counts[name] for name in COUNTED}}}
+    failed = [(index, child) for index, child in enumerate(children) if child.state.is_failed()]
+    if failed:
+        found["failedChildren"] = [
+            {"index": index, "message": shorten(child.state.message or "", min(length, 200))}
+            for index, child in failed[:FAILED_CHILDREN]
+        ]
+    return found
 
 
 def shorten(text: str, length: int) -> str:
@@ -100,19 +142,24 @@ def shorten(text: str, length: int) -> str:
 
 def verdict(run: Run) -> tuple[RunState, str]:
     """Return the final state of a finished run and one sentence that says why."""
-    shown = _shown(run)
-    failed = [(i, task) for i, task in shown if task.state.is_failed()]
-    total = len(shown)
+    ones = [(i, index, one) for i, task in _shown(run) for index, one in _numbered(task)]
+    failed = [(i, index, one) for i, index, one in ones if one.state.is_failed()]
     if run.state.is_successful():
-        return RunState.SUCCESS, _success_words(total, len(failed))
-    names = labels(run.plan)
+        return RunState.SUCCESS, _success_words(len(ones), len(failed))
     # Those that only waited for a failed one explain nothing.
-    causes = [(i, task) for i, task in failed if task.state.name != "TriggerFailed"]
-    i, task = min(causes, key=lambda cause: cause[1].finished_at)
-    words = f'Task "{names[i]}" {"crashed" if task.state.is_crashed() else "failed"}: {task.state.message}'
+    causes = [cause for cause in failed if cause[2].state.name != "TriggerFailed"] or failed
+    if not causes:
+        return RunState.FAILED, shorten(run.state.message or "The flow's own handlers let it fail", MESSAGE_LENGTH)
+    i, index, one = min(causes, key=lambda cause: cause[2].finished_at or 0.0)
+    name = labels(run.plan)[i] + ("" if index is None else f"[{index}]")
+    words = f'Task "{name}" {"crashed" if one.state.is_crashed() else "failed"}: {one.state.message}'
     if len(causes) > 1:
         words += f" ({len(causes) - 1} more failed by themselves)"
     return RunState.FAILED, shorten(words, MESSAGE_LENGTH)
+
+
+def _numbered(task: TaskRun) -> list[tuple[int | None, TaskRun]]:
+    return [(None, task)] if task.children is None else list(enumerate(task.children))
 
 
 def _success_words(total: int, failed: int) -> str:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from headwater.executors.work import EntrypointProgram
+from headwater.executors.program import EntrypointProgram
 from headwater.pod import lines, process
 from headwater.pod.handover import Handover, read_handover
 from headwater.resources.names import RUN_FOLDER
