@@ -53,6 +53,11 @@ def was_stopped(pod: Manifest) -> bool:
     return phase(pod) == "Failed" and (bool(pod.get("status", {}).get("reason")) or unreported)
 
 
+def took_too_long(pod: Manifest) -> bool:
+    """Whether a pod was ended at its deadline although its container had begun."""
+    return pod.get("status", {}).get("reason") == "DeadlineExceeded" and started_at(pod) is not None
+
+
 def phase(pod: Manifest) -> str:
     """The pod's phase; over when the flow's own container is over, whatever sidecars still do."""
     found = str(pod.get("status", {}).get("phase", "Pending"))

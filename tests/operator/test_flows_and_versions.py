@@ -180,6 +180,16 @@ def test_an_inspection_that_was_stopped_is_made_again(make, condition) -> None:
     assert made.delete == (Delete(POD, "etl-v1-inspect"),)
 
 
+def test_an_import_that_never_ends_is_the_flows_fault(make, condition) -> None:
+    begun = {"terminated": {"exitCode": 137, "reason": "Error", "startedAt": "2026-11-23T11:58:00Z"}}
+    pod = make.pod("etl-v1-inspect", "inspection", "Failed", state=begun)
+    pod["status"] |= {"reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the deadline"}
+    made = decide_version(make, make.version(ready=False), pod)
+    assert condition(made.status, "Stalled")[1] == "InspectionFailed"
+    assert "importing the flow took longer than startDeadlineSeconds" in condition(made.status, "Stalled")[2]
+    assert made.delete == ()
+
+
 def test_a_deleted_versions_number_is_not_used_again(make) -> None:
     flow = make.flow(image="acme/etl:9")
     flow["status"] = {"currentVersion": {"name": "etl-v4", "number": 4}}

@@ -248,6 +248,37 @@ def test_how_a_run_ends(see, decide, make, condition, how, state, message) -> No
     assert made.status["finishedAt"].startswith("2026-11-23T12:00:")
 
 
+@pytest.mark.parametrize(("timeout", "ended"), [(None, "Crashed"), (5, "TimedOut")])
+def test_nothing_is_left_running_in_a_finished_run(see, decide, make, timeout, ended) -> None:
+    tasks = [
+        {"name": "a", "state": "Success"},
+        {"name": "b", "state": "Running", "runs": 1},
+        {"name": "c", "state": "Pending"},
+    ]
+    progress = {"text": "1/3", "total": 3, "success": 1, "running": 1, "pending": 1, "failed": 0, "retrying": 0}
+    status = make.begun(tasks=tasks, progress=progress)
+    version = make.version()
+    if timeout is not None:
+        version["spec"]["timeoutSeconds"] = timeout
+    made = decide(see(run=make.run(status=status), pods=[], versions=[version]), 10)
+    state = next(c for c in made.status["conditions"] if c["type"] == "Succeeded")
+    assert state["reason"] == ended
+    assert [task["state"] for task in made.status["tasks"]] == ["Success", ended, "Pending"]
+    assert made.status["progress"] == {**progress, "text": "2/3", "running": 0, "failed": 1}
+
+
+def test_a_failed_run_says_how_its_worker_ended(see, decide, make, condition) -> None:
+    report = {
+        "state": "Failed",
+        "message": 'Task "a" crashed: the worker went away',
+        "finishedAt": "2026-11-23T12:00:09Z",
+    }
+    dead = make.worker(0, "Failed", state={"terminated": {"reason": "Error", "exitCode": 3}})
+    seen = see(run=make.run(status=make.begun(report=report)), pods=[make.runner(), dead, make.worker(1)])
+    words = condition(decide(seen, 10).status, "Succeeded")[2]
+    assert words == 'Task "a" crashed: the worker went away; worker pod etl-1-a1-w0: it ended with exit code 3'
+
+
 def test_a_finished_run_drops_its_workers_at_once_and_its_runner_later(see, decide, make) -> None:
     status = make.begun(conditions=make.conditions(RunState.SUCCESS, "done"), finishedAt="2026-11-23T12:00:09Z")
     seen = see(run=make.run(status=status), pods=[make.runner("Succeeded"), make.worker(0), make.worker(1)])

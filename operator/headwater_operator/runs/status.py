@@ -11,6 +11,7 @@ from headwater_operator import pods
 from headwater_operator.kinds import SECRET, SERVICE
 from headwater_operator.objects.pods import image_of
 from headwater_operator.plans import Delete, Plan
+from headwater_operator.runs.closing import closed_tasks
 from headwater_operator.runs.facts import Observed
 
 
@@ -19,12 +20,24 @@ def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan
 
     While there is a runner pod, what it needed goes with it later; without one it goes now, whoever made it.
     """
-    status = status_of(seen, state, message, now)
+    status = status_of(seen, state, message + _lost_workers(seen, state), now)
+    if state in (RunState.CRASHED, RunState.TIMED_OUT) and "report" not in seen.status:
+        status |= closed_tasks(seen.status, state)
     report = seen.status.get("report") or {}
     finished_at = report.get("finishedAt") or timestamp(now)
     status["finishedAt"] = finished_at
     status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
     return Plan(status=status, delete=belongings(seen) if seen.runner is None else ())
+
+
+def _lost_workers(seen: Observed, state: RunState) -> str:
+    """How workers ended that the runner could only see go away."""
+    dead = [pod for pod in seen.workers if pods.has_ended(pod)]
+    if state is not RunState.FAILED or not dead:
+        return ""
+    last = max(dead, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    more = f" ({len(dead)} workers were lost)" if len(dead) > 1 else ""
+    return f"; worker pod {last['metadata']['name']}: {pods.how_ended(last).message}{more}"
 
 
 def belongings(seen: Observed) -> tuple[Delete, ...]:

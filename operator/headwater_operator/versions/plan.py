@@ -90,8 +90,11 @@ def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
         return _say(seen, fields, stalled("InspectionFailed", _error_text(status["error"])), now)
     if pods.phase(pod) == "Succeeded":
         return _succeeded(seen, pod, fields, now)
+    if pods.took_too_long(pod):
+        text = "importing the flow took longer than startDeadlineSeconds: does its module run something, or wait?"
+        return _say(seen, fields, stalled("InspectionFailed", text), now)
     if pods.was_stopped(pod):
-        # Not the flow's doing, as far as anybody knows: an eviction, a lost node, an import that never ends.
+        # Not the flow's doing: an eviction, a lost node, an image that did not come in time.
         text = f"the inspection pod was stopped and is made again: {pods.how_ended(pod).message}"
         said = _say(seen, fields, stalled("InspectionStopped", text), now)
         return replace(said, delete=(Delete(POD, pod["metadata"]["name"]),))
