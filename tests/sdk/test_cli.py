@@ -61,8 +61,8 @@ def headwater(*args: str, cwd: Path | None = None) -> subprocess.CompletedProces
 def test_a_run_prints_its_tasks_and_exits_0(tmp_path: Path) -> None:
     done = headwater("run", str(write(tmp_path, FLOW)), "--param", "n=4")
     assert done.returncode == 0, done.stderr
-    assert [line.split() for line in done.stdout.splitlines()] == [
-        ["TASK", "STATE", "MESSAGE"],
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["TASK", "STATE"],
         ["double", "Success"],
         ["check", "Success"],
         ["numbers:", "Success"],
@@ -83,7 +83,7 @@ def test_a_failed_run_says_why_and_exits_1(tmp_path: Path) -> None:
         (["nowhere.py"], 'There is no file "nowhere.py"'),
         (["no_such_module:flow"], 'there is no module "no_such_module"'),
         (["numbers_flow.py:flaw"], "has no such attribute; the module holds these flows: flow"),
-        (["numbers_flow.py:double"], "that is a FunctionTask, not a Flow"),
+        (["numbers_flow.py:double"], "that is no Flow but of type FunctionTask"),
         (["numbers flow.py"], "is not of the form"),
         (["two.py"], "holds these flows: a, b; name one"),
         (["broken.py"], "ZeroDivisionError"),
@@ -179,3 +179,36 @@ def test_a_headline_is_one_line() -> None:
         },
     }
     assert headline(manifest) == "etl-1 (etl-v2) Failed 2/3 tasks: KeyError: 'x'"
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "raise SystemExit('bye')"])
+def test_a_file_that_leaves_on_import_is_told(tmp_path: Path, code: str) -> None:
+    done = headwater("run", str(write(tmp_path, code)))
+    assert done.returncode == 2
+    assert "cannot be imported" in done.stderr
+    assert "SystemExit" in done.stderr
+
+
+def test_a_kubeconfig_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube/config").write_text("garbage: [")
+    done = headwater("watch", "x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("headwater: The kubeconfig ~/.kube/config cannot be read")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["values.json", "values.yaml"])
+def test_parameters_come_from_a_file_and_the_command_goes_before_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"n": 50}')
+    arguments = ["run", str(write(tmp_path, FLOW)), "--param-file", str(tmp_path / name), "--executor", "threads"]
+    assert headwater(*arguments).returncode == 1, "fifty is refused by the flow"
+    assert headwater(*arguments, "--param", "n=4").returncode == 0
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "a: [", ""])
+def test_a_file_of_parameters_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "values.yaml").write_text(text)
+    done = headwater("run", str(write(tmp_path, FLOW)), "--param-file", str(tmp_path / "values.yaml"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"headwater: --param-file {tmp_path}/values.yaml:")

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from headwater.core.errors import ParameterError
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read a file of parameters by name, JSON or YAML. Raises ParameterError when it holds something else."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"--param-file {path}: it cannot be read ({error}).") from None
+    try:
+        values = json.loads(text) if path.suffix == ".json" else _yaml(text)
+    except ValueError as error:
+        raise ParameterError(f"--param-file {path}: it cannot be understood ({error}).") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ParameterError(f'--param-file {path}: it must hold names with values, such as {{"airport": "ZRH"}}.')
+    return values
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def parse_parameters(given: Iterable[str]) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from headwater import states
 from headwater.cli.console import console, interruptible
+from headwater.cli.tasks import task_table
 from headwater.core.errors import ClusterError
 from headwater.kubernetes.client import Cluster
-from headwater.resources.conditions import find, parse_timestamp
+from headwater.resources.conditions import find
 
 
 def watch(
@@ -38,7 +37,7 @@ def watch(
 def _live(cluster: Cluster, run: str, out: Console) -> dict[str, Any] | None:
     with Live(console=out, auto_refresh=False) as live:
         for manifest in cluster.follow("flowruns", run):
-            live.update(Group(task_table(manifest), Text(headline(manifest))), refresh=True)
+            live.update(Group(task_table(_tasks(manifest)), Text(headline(manifest))), refresh=True)
             final = _verdict(manifest)
             if final is not None:
                 return final
@@ -59,7 +58,7 @@ def _lines(cluster: Cluster, run: str, out: Console) -> dict[str, Any] | None:
             told["run"] = words
         final = _verdict(manifest)
         if final is not None:
-            out.print(task_table(manifest))
+            out.print(task_table(_tasks(manifest)))
             return final
     return None
 
@@ -67,6 +66,11 @@ def _lines(cluster: Cluster, run: str, out: Console) -> dict[str, Any] | None:
 def _verdict(manifest: dict[str, Any]) -> dict[str, Any] | None:
     condition = find(manifest.get("status", {}).get("conditions", []), "Succeeded")
     return dict(condition) if condition is not None and condition["status"] != "Unknown" else None
+
+
+def _tasks(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = manifest.get("status", {}).get("tasks", [])
+    return found
 
 
 def headline(manifest: dict[str, Any]) -> str:
@@ -80,21 +84,3 @@ def headline(manifest: dict[str, Any]) -> str:
     return (
         ": ".join([" ".join(parts), condition["message"].splitlines()[0]]) if condition["message"] else " ".join(parts)
     )
-
-
-def task_table(manifest: dict[str, Any]) -> Table:
-    """The tasks of a run with their states and times."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("TASK", "STATE", "SECONDS", "RUNS", "MESSAGE"):
-        table.add_column(column, justify="right" if column in ("SECONDS", "RUNS") else "left")
-    for task in manifest.get("status", {}).get("tasks", []):
-        kind = getattr(states, task["state"], states.State)
-        state = Text(task["state"], style=kind.color)
-        table.add_row(task["name"], state, _seconds(task), str(task.get("runs", "")), Text(task.get("message", "")))
-    return table
-
-
-def _seconds(task: dict[str, Any]) -> str:
-    if "startedAt" not in task or "finishedAt" not in task:
-        return ""
-    return f"{(parse_timestamp(task['finishedAt']) - parse_timestamp(task['startedAt'])).total_seconds():.2f}"

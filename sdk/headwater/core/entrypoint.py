@@ -83,6 +83,6 @@ def _pick(module: ModuleType, attribute: str | None, entrypoint: str) -> Flow:
         return next(iter(flows.values()))
     value = getattr(module, attribute, None)
     if not isinstance(value, Flow):
-        what = "has no such attribute" if value is None else f"that is a {type(value).__name__}, not a Flow"
+        what = "has no such attribute" if value is None else f"that is no Flow but of type {type(value).__name__}"
         raise EntrypointError(f'Entrypoint "{entrypoint}": {what}; the module holds these flows: {found}.')
     return value

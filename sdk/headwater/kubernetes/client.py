@@ -44,6 +44,10 @@ class Cluster:
             own = _load(config, context)
         except config.ConfigException as error:
             raise ClusterError(f"No cluster is configured (KUBECONFIG, ~/.kube/config): {error}") from None
+        except Exception as error:  # PyYAML's and others', for a file that is none
+            words = " ".join(str(error).split())
+            place = os.environ.get("KUBECONFIG", "~/.kube/config")
+            raise ClusterError(f"The kubeconfig {place} cannot be read ({type(error).__name__}): {words}") from None
         self.namespace = namespace or own or "default"
         self._api = client.CustomObjectsApi()
 
@@ -90,6 +94,7 @@ class Cluster:
         if error.status == 404:
             return ClusterError(
                 f'There is no {plural.removesuffix("s")} "{name}" in namespace "{self.namespace}" '
-                f"(or Headwater is not installed); `kubectl get {plural} -A` lists what there is."
+                f"(or there is no such namespace, or Headwater is not installed); `kubectl get {plural} -A` lists "
+                "what there is."
             )
         return ClusterError(f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {error.reason}')
