@@ -139,7 +139,7 @@ def _close_task(run: Run, i: int, at: float, commands: list[Command]) -> Iterato
 def _one_less(run: Run, key: Key) -> Iterator[Key]:
     task = run.at(*key)
     task.waiting_for -= 1
-    if task.waiting_for == 0:
+    if task.waiting_for == 0 and not task.given:
         yield key
 
 

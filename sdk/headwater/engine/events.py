@@ -43,8 +43,11 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class RunBegan:
+    """*given* tasks are finished already, as an earlier run left them: their state and the ref of their result."""
+
     at: float
     parameters: dict[str, Any]
+    given: dict[int, tuple[State, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,13 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
     run.started_at = event.at
     run.state = Running("Running flow.")
     commands: list[Command] = []
+    for i, (state, ref) in event.given.items():
+        # Before anything is judged: what is upstream of them does not matter any more.
+        task = run.tasks[i]
+        task.state, task.ref, task.given = state, ref, True
+        task.length = measure(ref, run.plan.tasks[i].measure)
+    for i in event.given:
+        commands += finish(run, (i, UNMAPPED), run.tasks[i].state, event.at)
     for i, plan in enumerate(run.plan.tasks):
         if plan.parameter is not None:
             # A parameter's value is known; nobody has to run for it.
@@ -73,8 +80,8 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
             task.started_at = event.at
             commands += finish(run, (i, UNMAPPED), Success("Parameter given."), event.at)
     for i, plan in enumerate(run.plan.tasks):
-        # What waits for parameters only was judged when the last of them was known.
-        if plan.parameter is None and not plan.upstream:
+        # What waits for those only was judged when the last of them was known.
+        if plan.parameter is None and not plan.upstream and i not in event.given:
             commands.append(submit(run, (i, UNMAPPED)))
     if run.unfinished == 0:
         conclude(run, event.at)

@@ -32,6 +32,7 @@ class TaskRun:
     uncounted: int = 0
     resumed: bool = False
     entering: State | None = None
+    given: bool = False
     ref: Any = NO_REF
     length: Length = None
     loop: Loop | None = None
