@@ -151,11 +151,13 @@ def test_a_graph_names_upstreams_by_slug_and_leaves_parameters_to_the_schema() -
         p = Parameter("radius")
         rows = extract(n)
         load(rows, upstream_tasks=[p])
+        load.map(rows, task_args={"name": "each"})
     assert graph_of(flow) == {
-        "counts": {"tasks": 2, "edges": 1},
+        "counts": {"tasks": 3, "edges": 2},
         "tasks": [
             {"name": "extract", "slug": "extract-1", "upstream": []},
             {"name": "load", "slug": "load-1", "upstream": ["extract-1"]},
+            {"name": "each", "slug": "each-1", "upstream": ["extract-1"], "mapped": True},
         ],
     }
     assert parameters_schema(flow.parameters()) == {

@@ -74,6 +74,7 @@ def _entries(plan: Plan) -> list[dict[str, Any]]:
             "upstream": [
                 shorten(plan.tasks[up].slug, NAME_LENGTH) for up in task.upstream if plan.tasks[up].parameter is None
             ],
+            **({"mapped": True} if task.mapped else {}),
         }
         for i, task in enumerate(plan.tasks)
         if task.parameter is None
