@@ -6,6 +6,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from headwater.core.context import context as current
@@ -14,15 +15,18 @@ from headwater.core.errors import FlowError
 from headwater.core.flow import Flow
 from headwater.core.signals import Signal
 from headwater.core.states import Failed, Pending, Running, Scheduled, State
+from headwater.core.task import Task
 from headwater.engine.drive import Drive
-from headwater.engine.events import NO_REF, Event
+from headwater.engine.events import NO_REF, Event, Given
+from headwater.engine.inputs import measure
 from headwater.engine.machine import Run
-from headwater.engine.plan import make_plan
+from headwater.engine.plan import Plan, make_plan
 from headwater.engine.run import TaskRun
 from headwater.executors.base import Executor
 from headwater.executors.failures import summary_of
 from headwater.executors.local import LocalExecutor
 from headwater.executors.program import RunInfo
+from headwater.run_on_schedule import run_on_schedule as schedule_runs
 
 LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"
 
@@ -39,19 +43,35 @@ def run_flow(
     name: str | None = None,
     observe: Observe | None = None,
     context: Mapping[str, Any] | None = None,
+    run_on_schedule: bool | None = None,
+    task_states: Mapping[Task, State] | None = None,
 ) -> State:
     """Run a flow to its end and return its final state; `state.result` is `{task: State}` for every task.
 
     *observe* is told of every event after the run has taken it in; *context* is added to `headwater.context` in every
-    task. Raises ParameterError and FlowError before anything runs.
+    task. Tasks whose finished state is in *task_states* are not run: their results are taken from there. A flow with a
+    schedule is run at each of its times, unless *run_on_schedule* is False. Raises ParameterError and FlowError before
+    anything runs.
     """
     if current.get("loading_flow"):
         logger.warning("Flow '%s': run() does nothing while its file is being loaded for another run.", flow.name)
         return Pending("The flow is being loaded; its run() was skipped.")
+    if flow.schedule is not None and run_on_schedule is not False:
+        _log_to_people()
+
+        def run_once(given: Mapping[str, Any], start_time: datetime) -> State:
+            more = {**(context or {}), "scheduled_start_time": start_time}
+            return run_flow(
+                flow, given, executor=executor, name=name, observe=observe, context=more, run_on_schedule=False
+            )
+
+        return schedule_runs(flow, parameters, run_once)
     values = flow.check_parameters(parameters)
     run = Run(make_plan(flow))
     drive = Drive(run, observe=(lambda event: observe(run, event)) if observe else None, ask=_asker())
-    info = RunInfo(flow.name, name or flow.name, values, extra=_checked(context))
+    info = RunInfo(
+        flow.name, name or flow.name, values, extra=_checked(context), given=_given(flow, run.plan, task_states or {})
+    )
     _log_to_people()
     logger.info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)
@@ -70,6 +90,22 @@ def _checked(given: Mapping[str, Any] | None) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise FlowError(f"flow.run(context=...): {error}") from None
     return values
+
+
+def _given(flow: Flow, plan: Plan, states: Mapping[Task, State]) -> dict[int, Given]:
+    place = {task: number for number, task in enumerate(flow.tasks)}
+    found = {}
+    for task, state in states.items():
+        if task not in place:
+            raise FlowError(f'task_states: flow "{flow.name}" has no task "{getattr(task, "name", task)}".')
+        if not isinstance(state, State) or not state.is_finished() or state.is_mapped():
+            raise FlowError(
+                f'task_states: task "{task.name}" has {state!r}; give a finished state, such as Success(result=...).'
+            )
+        i, good = place[task], state.is_successful()
+        length = measure(state.result, plan.tasks[i].measure)
+        found[i] = Given(state.bare(), state.result, length) if good else Given(state)
+    return found
 
 
 # The flow's own states

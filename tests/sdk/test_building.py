@@ -128,6 +128,12 @@ def test_pipes_read_from_left_to_right() -> None:
     assert value_of(lambda: give(2).pipe(power, y=3).pipe(power, y=2)) == 64
 
 
+def test_a_task_in_a_text_is_warned_of_where_its_result_was_meant() -> None:
+    assert f"{give}" == '<Task "give">'
+    with Flow("f"), pytest.warns(UserWarning, match='Task "day" stands in a text'):
+        give(f"flights of {Parameter('day')}")
+
+
 # Unpacking
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headwater.core.flow import Flow
 
 COLLECTIONS = (list, tuple, set, frozenset, dict)
+LOOKED_INTO = (*COLLECTIONS, Marker)
 
 
 class Constant(Task):
@@ -151,7 +152,7 @@ def _holders_inside_out(value: Any) -> list[Any]:
             continue
         open_ones.add(id(item))
         stack.append((item, True))
-        stack += [(part, False) for part in reversed(_parts(item)) if isinstance(part, (*COLLECTIONS, Marker))]
+        stack += [(part, False) for part in reversed(_parts(item)) if isinstance(part, LOOKED_INTO)]
     if circular and holders:
         raise TypeError("A collection that holds a task contains itself; build it in a task instead.")
     return list(holders.values())

@@ -133,17 +133,15 @@ class Flow(FlowView):
         """
         downstream = self.add_task(as_task(downstream_task, self))
         argument = read_argument(upstream_task, _what(downstream, key), mapped)
-        edge = self._add_edge(
-            Argument(argument.value, argument.mapped, argument.flattened or flattened), downstream, key
-        )
+        value = gather_tasks(argument.value, self)
+        edge = self._add_edge(value, downstream, key, argument.mapped, argument.flattened or flattened)
         if validate:
             self.sorted_tasks()
         return edge
 
-    def _add_edge(self, argument: Argument, task: Task, key: str | None) -> Edge:
-        upstream = gather_tasks(argument.value, self)
+    def _add_edge(self, upstream: Any, task: Task, key: str | None, mapped: bool, flattened: bool) -> Edge:
         if not isinstance(upstream, Task):
-            if argument.mapped:
+            if mapped:
                 check_mappable(upstream, _what(task, key))
             upstream = Constant(upstream)
         if isinstance(task, Parameter):
@@ -151,7 +149,7 @@ class Flow(FlowView):
                 f'Parameter "{task.name}" cannot run after task "{upstream.name}": '
                 "parameters are known before the flow runs."
             )
-        edge = Edge(self.add_task(upstream), task, key, argument.mapped, argument.flattened)
+        edge = Edge(self.add_task(upstream), task, key, mapped, flattened)
         self._graph.add_edge(edge)
         return edge
 
@@ -191,7 +189,7 @@ class Flow(FlowView):
     def _give(self, task: Task, key: str | None, argument: Argument) -> None:
         value = gather_tasks(argument.value, self)
         if isinstance(value, Task) or key is None or argument.mapped or argument.flattened:
-            self._add_edge(Argument(value, argument.mapped, argument.flattened), task, key)
+            self._add_edge(value, task, key, argument.mapped, argument.flattened)
         else:
             self._graph.set_constant(task, key, value)
 
@@ -321,22 +319,28 @@ class Flow(FlowView):
         *,
         context: Mapping[str, Any] | None = None,
         task_states: Mapping[Task, State] | None = None,
-        state: State | None = None,
         **kwargs: Any,
     ) -> State:
         """Run the flow in this process and return its final state; `state.result` is `{task: State}`.
 
         Parameters are given as keyword arguments, or as a mapping: those too that are called like an argument here.
-        *context* is added to `headwater.context`. Raises ParameterError when a parameter is missing, unknown or wrong,
-        and FlowError inside the flow's own `with` block.
+        A flow with a schedule is run at each of its times, and this returns when there are no more, unless
+        *run_on_schedule* is False. *task_states* are finished states of tasks that need not run again. *context* is
+        added to `headwater.context`; its `date` is the day that is meant by today. Raises ParameterError when a
+        parameter is missing, unknown or wrong, and FlowError inside the flow's own `with` block.
         """
         from headwater.run import run_flow
 
         if _building() is self:
             raise FlowError(f'Flow "{self.name}" cannot run inside its own `with` block; call run() after it.')
-        more = {"run_on_schedule": run_on_schedule, "context": context, "task_states": task_states, "state": state}
-        given: dict[str, Any] = {option: value for option, value in more.items() if value is not None}
-        return run_flow(self, {**(parameters or {}), **kwargs}, executor=executor or self.executor, **given)
+        return run_flow(
+            self,
+            {**(parameters or {}), **kwargs},
+            executor=executor or self.executor,
+            context=context,
+            run_on_schedule=run_on_schedule,
+            task_states=task_states,
+        )
 
 
 def _building() -> Flow | None:

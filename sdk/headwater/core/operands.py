@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,17 @@ class Operand:
 
             return part.bind(mapped(self), index)
         return part.bind(self, index)
+
+    def __format__(self, spec: str) -> str:
+        """Warn of a task in an f-string of a flow: the text is made before there is a result."""
+        if context.get("flow") is not None:
+            warnings.warn(
+                f'Task "{self.name}" stands in a text that is made now, before it has a result; '
+                "make the text in a task that gets it as an argument.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return format(str(self), spec)
 
     def __or__(self, other: object) -> Task:
         """Run *other* after this task, without handing it anything; return *other*, so that chains can be written."""

@@ -82,6 +82,11 @@ class Task(Operand):
 
     def __init__(self, name: str | None = None, **options: Unpack[TaskOptions]) -> None:
         self.name = name or type(self).__name__
+        if not all(character.isprintable() for character in self.name):
+            raise FlowError(
+                f"A task is called {self.name!r}; a name stands in logs and tables and has no line breaks or "
+                "control characters."
+            )
         unknown = sorted(set(options) - set(TaskOptions.__annotations__))
         if unknown:
             raise TypeError(f"{self._who()} is given {', '.join(unknown)}; a task has no such option.")

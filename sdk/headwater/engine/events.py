@@ -38,16 +38,25 @@ class Loop:
     result: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A finished state, with the ref and the length of its result."""
+
+    state: State
+    ref: Any = NO_REF
+    length: Length = None
+
+
 # Events
 
 
 @dataclass(frozen=True, slots=True)
 class RunBegan:
-    """*given* tasks are finished already, as an earlier run left them: their state and the ref of their result."""
+    """*given* tasks are finished already, as an earlier run left them."""
 
     at: float
     parameters: dict[str, Any]
-    given: dict[int, tuple[State, Any]] = field(default_factory=dict)
+    given: dict[int, Given] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

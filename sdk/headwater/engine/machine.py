@@ -64,11 +64,10 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
     run.started_at = event.at
     run.state = Running("Running flow.")
     commands: list[Command] = []
-    for i, (state, ref) in event.given.items():
+    for i, given in event.given.items():
         # Before anything is judged: what is upstream of them does not matter any more.
         task = run.tasks[i]
-        task.state, task.ref, task.given = state, ref, True
-        task.length = measure(ref, run.plan.tasks[i].measure)
+        task.state, task.ref, task.length, task.given = given.state, given.ref, given.length, True
     for i in event.given:
         commands += finish(run, (i, UNMAPPED), run.tasks[i].state, event.at)
     for i, plan in enumerate(run.plan.tasks):

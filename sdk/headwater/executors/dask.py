@@ -35,7 +35,6 @@ from headwater.engine.events import (
     UNMAPPED,
     Event,
     ReleaseResult,
-    RunBegan,
     SubmitTask,
     TaskCrashed,
     TaskStarted,
@@ -80,6 +79,10 @@ class Held:
     """A small result that came here with its state, in the place of a future."""
 
     value: Any
+
+
+def _held(ref: Any) -> Any:
+    return ref if ref is NO_REF else Held(ref)
 
 
 def _numbered(given: Input, refs: dict[Any, int]) -> Input:
@@ -274,10 +277,12 @@ class DaskExecutor:
     async def _run(self, client: Client, flow: Flow, drive: Drive, info: RunInfo) -> None:
         plugin = ProgramPlugin(PickledProgram.of(flow, uuid.uuid4().hex))
         await client.register_plugin(plugin)
-        session = DaskSession(client, DeliveredProgram(plugin.program.id), info, drive)
+        begin = replace(info.begin(), given={i: replace(g, ref=_held(g.ref)) for i, g in info.given.items()})
+        # What was given is needed here only.
+        session = DaskSession(client, DeliveredProgram(plugin.program.id), replace(info, given={}), drive)
         session.start()
         try:
-            await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
+            await run_async(drive, begin, session)
             await session.fetch_results()
         finally:
             session.close()

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, Post, run_here
-from headwater.engine.events import Event, ReleaseResult, RunBegan, SubmitTask, TaskEnded, TaskStarted
+from headwater.engine.events import Event, ReleaseResult, SubmitTask, TaskEnded, TaskStarted
 from headwater.engine.inputs import resolve
 from headwater.engine.machine import Run
 from headwater.executors.program import FlowProgram, Program, RunInfo
@@ -23,7 +23,7 @@ class LocalExecutor:
 
     def execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
         session = LocalSession(FlowProgram.of(flow), info, drive)
-        run_here(drive, RunBegan(time.time(), dict(info.parameters)), session)
+        run_here(drive, info.begin(), session)
 
     def __repr__(self) -> str:
         return "<LocalExecutor>"

@@ -17,7 +17,7 @@ from headwater.core.errors import TaskCrashedError
 from headwater.core.flow import Flow
 from headwater.core.states import Failed
 from headwater.engine.drive import Drive, Post, run_here
-from headwater.engine.events import NO_REF, RunBegan, SubmitTask, TaskCrashed, TaskStarted
+from headwater.engine.events import NO_REF, SubmitTask, TaskCrashed, TaskStarted
 from headwater.engine.inputs import resolve
 from headwater.executors.local import LocalSession, PooledSession, call_of, ended
 from headwater.executors.processes import TaskProcess, show
@@ -47,7 +47,7 @@ class LocalDaskExecutor:
         self.num_workers = num_workers or os.cpu_count() or 1
 
     def execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
-        begin = RunBegan(time.time(), dict(info.parameters))
+        begin = info.begin()
         if self.scheduler == "synchronous":
             run_here(drive, begin, LocalSession(FlowProgram.of(flow), info, drive))
             return

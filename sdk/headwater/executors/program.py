@@ -18,6 +18,7 @@ from headwater.core.entrypoint import load_flow
 from headwater.core.errors import FlowError
 from headwater.core.flow import Flow
 from headwater.core.task import Task
+from headwater.engine.events import Given, RunBegan
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class RunInfo:
     parameters: Mapping[str, Any]
     started_at: float = field(default_factory=time.time)
     extra: Mapping[str, Any] = field(default_factory=dict)  # what the caller adds to the context
+    # Finished tasks by their place in the flow, with the results that they have; not for workers.
+    given: Mapping[int, Given] = field(default_factory=dict)
+
+    def begin(self) -> RunBegan:
+        """Return the event by which the run begins."""
+        return RunBegan(time.time(), dict(self.parameters), dict(self.given))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ task's state handlers. A signal LOOP begins another round at once.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -80,6 +81,10 @@ class Work:
     @property
     def task(self) -> Task:
         return self.bound.task
+
+    def log(self, words: str, *values: str) -> None:
+        """Log a step; those of tasks that nobody wrote, such as a list of results, are for who looks closely."""
+        self.task.logger.log(logging.DEBUG if self.task.auto_generated else logging.INFO, words, *values)
 
     def enter(self, state: State) -> State:
         """Change the state, unless a state handler wants another; return what it is now."""
@@ -197,7 +202,7 @@ def _begun(work: Work) -> State | None:
     if not entered.is_running():
         return entered
     work.began(work.run_name)
-    work.task.logger.info("Task '%s': Starting task run...", work.name)
+    work.log("Task '%s': Starting task run...", work.name)
     return None
 
 
@@ -211,7 +216,7 @@ def _rounds(work: Work) -> State:
         context.change(task_loop_count=work.loop.count, task_loop_result=work.loop.result)
         work.enter(Running("Starting task run."))
     words = "Task '%s': Finished task run for task with final state: '%s'"
-    work.task.logger.info(words, work.name, entered.name)
+    work.log(words, work.name, entered.name)
     return entered
 
 

@@ -112,7 +112,7 @@ async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInf
     from headwater.executors.program import FlowProgram
 
     session = ThreadSession(FlowProgram.of(flow), info, drive, handover.threads_per_worker)
-    await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
+    await run_async(drive, info.begin(), session)
     session.close()
 
 
@@ -146,7 +146,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
             session = DaskSession(client, program, info, drive)
             session.start()
             client.subscribe_topic(lines.TOPIC, lines.show)
-            await run_async(drive, RunBegan(time.time(), dict(info.parameters)), session)
+            await run_async(drive, info.begin(), session)
             session.close()
 
 
