@@ -221,3 +221,60 @@ def test_a_wide_map_and_a_long_chain_run() -> None:
     state = flow.run()
     assert state.result[x].result == 1
     assert state.result[wide].result == list(range(20_000))
+
+
+# Dask
+
+
+def test_a_task_runs_where_its_resource_is() -> None:
+    from distributed import get_worker
+
+    @task(tags=["dask-resource:GPU=1"])
+    def where() -> Any:
+        return dict(get_worker().state.available_resources)
+
+    with Flow("f") as flow:
+        found = where()
+    state = flow.run(executor=DaskExecutor(cluster_kwargs={"n_workers": 1, "resources": {"GPU": 2}}))
+    assert state.result[found].result == {"GPU": 1.0}, "one of two is taken while it runs"
+
+
+def test_a_cluster_of_any_class_is_made_adapted_and_closed() -> None:
+    made: list[Any] = []
+
+    def cluster_class(**options: Any) -> Any:
+        from distributed import LocalCluster
+
+        made.append(LocalCluster(dashboard_address="127.0.0.1:0", silence_logs=40, **options))
+        return made[-1]
+
+    with Flow("f") as flow:
+        found = same.map([1, 2, 3])
+    executor = DaskExecutor(
+        cluster_class=cluster_class,
+        cluster_kwargs={"n_workers": 0, "processes": False},
+        adapt_kwargs={"minimum": 1, "maximum": 2},
+    )
+    assert flow.run(executor=executor).result[found].result == [1, 2, 3]
+    assert made[0].status.name == "closed"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"address": "tcp://x:1", "cluster_kwargs": {}}, "not both"),
+        ({"cluster_class": "dask_nowhere.Cluster"}, 'there is no cluster_class "dask_nowhere.Cluster"'),
+        ({"performance_report_path": "report.html"}, "pip install bokeh"),
+        ({"cluster_class": "Cluster"}, 'there is no cluster_class "Cluster"'),
+    ],
+)
+def test_a_wrong_dask_executor_says_what_to_give(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DaskExecutor(**options)
+
+
+def test_a_resource_tag_that_cannot_be_read_is_refused_before_anything_runs() -> None:
+    with Flow("f") as flow:
+        same(1, task_args={"tags": {"dask-resource:GPU"}})
+    with pytest.raises(FlowError, match="write the resource with a number, as in dask-resource:GPU=1"):
+        flow.run()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headwater.core.flow import Flow
     from headwater.core.task import Task
 
+RESOURCE_TAG = "dask-resource:"
+
 # A callable retry_delay is asked for so many attempts ahead; the last answer holds for all that follow.
 DELAYS_AHEAD = 50
 
@@ -57,6 +59,7 @@ class TaskPlan:
     max_retries: int = 0
     retry_delays: tuple[float, ...] = (0.0,)
     parameter: str | None = None
+    resources: tuple[tuple[str, float], ...] = ()
 
     def retry_delay_seconds(self, run_count: int) -> float:
         """How long to wait after this run of the task."""
@@ -119,7 +122,22 @@ def _task_plan(
         max_retries=task.max_retries,
         retry_delays=retry_delays(task),
         parameter=task.name if isinstance(task, Parameter) else None,
+        resources=resources_of(task),
     )
+
+
+def resources_of(task: Task) -> tuple[tuple[str, float], ...]:
+    """Return what a task asks of a worker by its tags. Raises FlowError for one that cannot be read."""
+    found = []
+    for tag in sorted(tag for tag in task.tags if tag.startswith(RESOURCE_TAG)):
+        name, _, number = tag.removeprefix(RESOURCE_TAG).partition("=")
+        try:
+            found.append((name, float(number)))
+        except ValueError:
+            raise FlowError(
+                f'Task "{task.name}" has the tag "{tag}"; write the resource with a number, as in {RESOURCE_TAG}GPU=1.'
+            ) from None
+    return tuple(found)
 
 
 def _measure(i: int, edges: list[list[EdgePlan]], downstream: list[dict[int, None]], mapped: list[bool]) -> int:

@@ -1,289 +1,116 @@
-"""Run tasks on Dask workers.
-
-A task run is a Dask task whose result stays on the worker that made it; the next task run gets it
-from there. Only failures travel here, as text and, where it can be pickled, the exception.
-
-Dask's own retries are off and its recomputing is prevented where the scheduler is ours: a task run
-that is lost with its worker is Crashed, or run again if it has retries left. It never runs twice unseen.
-"""
+"""DaskExecutor: run tasks on a Dask cluster, a temporary one or one that is there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import importlib.util
 import logging
-import pickle
 import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dask
-from distributed import Client, Future, LocalCluster, Scheduler
-from distributed.diagnostics.plugin import SchedulerPlugin
-from distributed.scheduler import KilledWorker
+from distributed import Client, LocalCluster, performance_report
 
 from headwater.core.errors import ClusterError
 from headwater.core.flow import Flow
-from headwater.core.states import Failed, Success
 from headwater.engine.drive import Drive, run_async
-from headwater.engine.events import (
-    NO_REF,
-    UNMAPPED,
-    Event,
-    ReleaseResult,
-    SubmitTask,
-    TaskCrashed,
-    TaskStarted,
-)
-from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole
-from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin, TaskEnding, WorkerCall, run_on_worker
-from headwater.executors.failures import summary_of
-from headwater.executors.local import call_of, ended
-from headwater.executors.program import PickledProgram, Program, RunInfo
-from headwater.executors.wire import PackedOutcome
-from headwater.executors.work import Outcome
-
-logger = logging.getLogger("headwater.executors.dask")
+from headwater.executors.dask_session import SCHEDULER_CONFIG, DaskSession, NeverAgain, held
+from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin
+from headwater.executors.program import PickledProgram, RunInfo
 
 # How long an interrupted run may take to close its cluster.
 STOP_SECONDS = 10.0
 
-# How long the words about a result may take after the result.
-WORDS_SECONDS = 30.0
-
-TaskRunId = tuple[int, int, int]  # task, map index, run count
-
-# A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
-SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
-
-
-class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Forget how a finished result was made, so that the scheduler cannot run its task a second time."""
-
-    name = "headwater-never-again"
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def transition(self, key: str, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        if finish == "memory" and key in self._scheduler.tasks:
-            self._scheduler.tasks[key].run_spec = None
-
-
-@dataclass(frozen=True)
-class Held:
-    """A small result that came here with its state, in the place of a future."""
-
-    value: Any
-
-
-def _held(ref: Any) -> Any:
-    return ref if ref is NO_REF else Held(ref)
-
-
-def _numbered(given: Input, refs: dict[Any, int]) -> Input:
-    """Return an input whose refs are numbers, and collect the futures that they stand for."""
-    if isinstance(given, Whole) and isinstance(given.ref, Held):
-        return Value(given.ref.value)
-    match given:
-        case Whole(ref):
-            return Whole(refs.setdefault(ref, len(refs)))
-        case Item(source, index):
-            return Item(_numbered(source, refs), index)
-        case Gathered(parts):
-            return Gathered(tuple(_numbered(part, refs) for part in parts))
-        case Flat(source):
-            return Flat(_numbered(source, refs))
-        case _:
-            return given
-
-
-class DaskSession:
-    """Task runs of one flow run as tasks of a Dask cluster. Used in the event loop of *client* only."""
-
-    def __init__(self, client: Client, program: Program, info: RunInfo, drive: Drive) -> None:
-        self._client = client
-        self._program = program
-        self._info = info
-        self._drive = drive
-        self._id = uuid.uuid4().hex[:8]
-        self._topic = f"headwater-{self._id}"
-        self._following: set[asyncio.Task[None]] = set()
-        self._endings: dict[TaskRunId, asyncio.Future[PackedOutcome]] = {}
-
-    def start(self) -> None:
-        self._client.subscribe_topic(self._topic, self._on_word)
-
-    def _on_word(self, event: tuple[float, tuple[Any, ...]]) -> None:
-        kind, name, *content = event[1]
-        if kind == "began":
-            task, map_index, run_count = name
-            self._drive.post(TaskStarted(task, run_count, content[0], map_index, content[1]))
-        else:
-            self._ending(name).set_result(pickle.loads(content[0]))
-
-    def _ending(self, name: TaskRunId) -> asyncio.Future[PackedOutcome]:
-        """What a worker says of a result besides the result, when it has come; words and results take two ways."""
-        return self._endings.setdefault(name, asyncio.get_running_loop().create_future())
-
-    def submit(self, command: SubmitTask) -> None:
-        plan = self._drive.run.plan.tasks[command.task]
-        refs: dict[Any, int] = {}
-        inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
-        name = (command.task, command.map_index, command.run_count)
-        child = "" if command.map_index == UNMAPPED else f"-{command.map_index}"
-        future = self._client.submit(
-            run_on_worker,
-            self._program,
-            self._info,
-            self._topic,
-            WorkerCall(name, call_of(self._drive.run, command), inputs, plan.plain),
-            list(refs),
-            # The part before the id is what Dask's dashboard calls it.
-            key=f"{plan.name}-{self._id}{command.task:x}{child}-{command.run_count:x}",
-            pure=False,
-            retries=0,
-        )
-        following = asyncio.ensure_future(self._follow(command, future))
-        self._following.add(following)
-        following.add_done_callback(self._following.discard)
-
-    async def _follow(self, command: SubmitTask, future: Future) -> None:
-        """Wait for the outcome, not for the value: that stays where it is."""
-        error = await future.exception()
-        if isinstance(error, TaskEnding):
-            outcome = error.outcome()
-            held = outcome.value if outcome.value is NO_REF else Held(outcome.value)
-            self._drive.post(ended(command, replace(outcome, value=held)))
-        elif future.status == "finished":
-            self._drive.post(await self._success(command, future))
-        elif isinstance(error, KilledWorker):
-            self._crash(command, "the worker that ran it, or was about to, went away")
-        elif error is None or future.status in ("cancelled", "lost"):
-            self._crash(command, "an input it needs was lost with the worker that held it")
-        else:
-            self._drive.post(ended(command, Outcome(Failed(summary_of(error), error))))
-
-    async def _success(self, command: SubmitTask, future: Future) -> Event:
-        if self._drive.run.plan.tasks[command.task].plain:
-            return ended(command, Outcome(Success("Task run succeeded."), future))
-        name = (command.task, command.map_index, command.run_count)
-        try:
-            packed = await asyncio.wait_for(self._ending(name), WORDS_SECONDS)
-        except TimeoutError:
-            return self._crashed(command, "its worker did not say how it ended")
-        finally:
-            self._endings.pop(name, None)
-        return ended(command, packed.load(future))
-
-    def _crashed(self, command: SubmitTask, reason: str) -> TaskCrashed:
-        return TaskCrashed(command.task, command.run_count, time.time(), reason, command.map_index)
-
-    def _crash(self, command: SubmitTask, reason: str) -> None:
-        self._drive.post(self._crashed(command, reason))
-
-    def release(self, command: ReleaseResult) -> None:
-        if isinstance(command.ref, Future):
-            command.ref.release()
-
-    async def fetch_results(self) -> None:
-        """Bring every kept result here: the last step of `flow.run()`."""
-        runs = [(i, run) for i, task in enumerate(self._drive.run.tasks) for run in [task, *(task.children or [])]]
-        held = {number: run.ref for number, (_, run) in enumerate(runs) if isinstance(run.ref, Future)}
-        values = await self._client.gather(held, errors="skip")
-        for number, (i, run) in enumerate(runs):
-            if isinstance(run.ref, Held):
-                run.ref = run.ref.value
-            elif number in held:
-                if number not in values:
-                    name = self._drive.run.plan.tasks[i].name
-                    logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
-                run.ref = values.get(number)
-
-    def close(self) -> None:
-        for following in self._following:
-            following.cancel()
+ClusterClass = str | Callable[..., Any]
 
 
 class DaskExecutor:
-    """Run tasks on a Dask cluster: a temporary local one, or the one at *address*.
+    """Run tasks on a Dask cluster: a temporary local one, a temporary one of *cluster_class*, or the one at *address*.
 
-    *cluster_kwargs* go to the temporary `LocalCluster`, such as `{"n_workers": 4}`.
-    Needs `pip install headwater[dask]`.
+    *cluster_class* is a class or a path to one, such as "dask_kubernetes.KubeCluster"; without it *cluster_kwargs* go
+    to a `LocalCluster`, such as `{"n_workers": 4}`. *adapt_kwargs* let the cluster grow and shrink, such as
+    `{"maximum": 10}`. *client_kwargs* go to Dask's client, such as `{"security": ...}`. *debug* lets Dask log.
+    *performance_report_path* is an HTML file that Dask writes at the end. A task that has the tag
+    `dask-resource:GPU=1` runs where a worker has that resource. Needs `pip install headwater[dask]`.
     """
 
-    def __init__(self, address: str | None = None, *, cluster_kwargs: Mapping[str, Any] | None = None) -> None:
-        if address is not None and cluster_kwargs is not None:
+    def __init__(
+        self,
+        address: str | None = None,
+        cluster_class: ClusterClass | None = None,
+        cluster_kwargs: Mapping[str, Any] | None = None,
+        adapt_kwargs: Mapping[str, Any] | None = None,
+        client_kwargs: Mapping[str, Any] | None = None,
+        debug: bool = False,
+        performance_report_path: str | None = None,
+    ) -> None:
+        if address is not None and (cluster_class, cluster_kwargs, adapt_kwargs) != (None, None, None):
             raise ValueError(
-                "DaskExecutor takes an address of a running cluster or cluster_kwargs for a new one, not both."
+                "DaskExecutor takes an address of a running cluster, or cluster_class, cluster_kwargs and adapt_kwargs "
+                "for a new one, not both."
             )
+        if performance_report_path is not None and importlib.util.find_spec("bokeh") is None:
+            raise ValueError("DaskExecutor: Dask draws its performance report with Bokeh: pip install bokeh")
         self.address = address
+        self.cluster_class = _cluster_class(cluster_class)
         self.cluster_kwargs = dict(cluster_kwargs or {})
+        self.adapt_kwargs = dict(adapt_kwargs or {})
+        self.client_kwargs = dict(client_kwargs or {})
+        self.debug = debug
+        self.performance_report_path = performance_report_path
 
     def execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
-        # In a thread with an event loop of its own: the caller may have one running, as notebooks do.
-        errors: list[BaseException] = []
-        stop: list[Callable[[], object]] = []
-
-        async def work() -> None:
-            task = asyncio.current_task()
-            assert task is not None, "a coroutine runs in a task"
-            stop.append(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
-            await self._execute(flow, drive, info)
-
-        def main() -> None:
-            try:
-                asyncio.run(work())
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=main, name="headwater-dask", daemon=True)
-        thread.start()
-        try:
-            thread.join()
-        except BaseException:
-            # Ctrl-C: take the cluster down before leaving.
-            for cancel in stop:
-                cancel()
-            thread.join(STOP_SECONDS)
-            raise
-        if errors:
-            raise errors[0]
+        if self.cluster_class is None:
+            _in_thread(lambda: self._execute(flow, drive, info))
+            return
+        with self.cluster_class(**self.cluster_kwargs) as cluster:
+            if self.adapt_kwargs:
+                cluster.adapt(**self.adapt_kwargs)
+            security = {"security": cluster.security} if getattr(cluster, "security", None) is not None else {}
+            options = {**security, **self.client_kwargs}
+            _in_thread(lambda: self._at(cluster.scheduler_address, options, flow, drive, info))
 
     async def _execute(self, flow: Flow, drive: Drive, info: RunInfo) -> None:
         if self.address is not None:
-            try:
-                client = await Client(self.address, asynchronous=True, timeout="10s")
-            except (OSError, TimeoutError) as error:
-                raise ClusterError(
-                    f"No Dask scheduler answers at {self.address} ({error}); is it running, and reachable from here?"
-                ) from None
-            async with client:
-                await self._run(client, flow, drive, info)
+            await self._at(self.address, self.client_kwargs, flow, drive, info)
             return
+        silence = None if self.debug else logging.ERROR
         with dask.config.set(SCHEDULER_CONFIG):
-            options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR, **self.cluster_kwargs}
-            async with (
-                LocalCluster(asynchronous=True, **options) as cluster,
-                Client(cluster, asynchronous=True) as client,
-            ):
-                cluster.scheduler.add_plugin(NeverAgain(cluster.scheduler))
-                await self._run(client, flow, drive, info)
+            options = {"dashboard_address": "127.0.0.1:0", "silence_logs": silence, **self.cluster_kwargs}
+            async with LocalCluster(asynchronous=True, **options) as cluster:
+                if self.adapt_kwargs:
+                    cluster.adapt(**self.adapt_kwargs)
+                async with Client(cluster, asynchronous=True, **self.client_kwargs) as client:
+                    cluster.scheduler.add_plugin(NeverAgain(cluster.scheduler))
+                    await self._run(client, flow, drive, info)
+
+    async def _at(self, address: str, options: Mapping[str, Any], flow: Flow, drive: Drive, info: RunInfo) -> None:
+        try:
+            client = await Client(address, asynchronous=True, **{"timeout": "10s", **options})
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"No Dask scheduler answers at {address} ({error}); is it running, and reachable from here?"
+            ) from None
+        async with client:
+            await self._run(client, flow, drive, info)
 
     async def _run(self, client: Client, flow: Flow, drive: Drive, info: RunInfo) -> None:
         plugin = ProgramPlugin(PickledProgram.of(flow, uuid.uuid4().hex))
         await client.register_plugin(plugin)
-        begin = replace(info.begin(), given={i: replace(g, ref=_held(g.ref)) for i, g in info.given.items()})
+        begin = replace(info.begin(), given={i: replace(g, ref=held(g.ref)) for i, g in info.given.items()})
         # What was given is needed here only.
         session = DaskSession(client, DeliveredProgram(plugin.program.id), replace(info, given={}), drive)
         session.start()
+        path = self.performance_report_path
         try:
-            await run_async(drive, begin, session)
-            await session.fetch_results()
+            async with performance_report(filename=path) if path is not None else contextlib.nullcontext():
+                await run_async(drive, begin, session)
+                await session.fetch_results()
         finally:
             session.close()
             with contextlib.suppress(Exception):  # the cluster may be gone, and the program with it
@@ -291,3 +118,49 @@ class DaskExecutor:
 
     def __repr__(self) -> str:
         return f"<DaskExecutor {self.address or 'local'}>"
+
+
+def _cluster_class(given: ClusterClass | None) -> Callable[..., Any] | None:
+    """Return the class itself. Raises ValueError for a path at which there is none."""
+    if given is None or callable(given):
+        return given
+    module, _, name = given.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f'DaskExecutor: there is no cluster_class "{given}" ({error}); give a class or its path, such as '
+            '"dask_kubernetes.KubeCluster".'
+        ) from None
+    return found  # type: ignore[no-any-return]  # whatever stands there is called
+
+
+def _in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run in a thread with an event loop of its own: the caller may have one running, as notebooks do."""
+    errors: list[BaseException] = []
+    stop: list[Callable[[], object]] = []
+
+    async def stoppable() -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        stop.append(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
+        await work()
+
+    def main() -> None:
+        try:
+            asyncio.run(stoppable())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=main, name="headwater-dask", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        # Ctrl-C: take the cluster down before leaving.
+        for cancel in stop:
+            cancel()
+        thread.join(STOP_SECONDS)
+        raise
+    if errors:
+        raise errors[0]

@@ -120,7 +120,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     import dask
     from distributed import Client, Scheduler
 
-    from headwater.executors.dask import SCHEDULER_CONFIG, DaskSession, NeverAgain
+    from headwater.executors.dask_session import SCHEDULER_CONFIG, DaskSession, NeverAgain
     from headwater.pod.tls import security
 
     # A worker looks whether the port is open before it speaks TLS.

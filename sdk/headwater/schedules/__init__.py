@@ -13,6 +13,7 @@ forward or back; `manifest` turns a schedule into the `spec.schedules` of a Flow
 """
 
 import headwater.schedules.adjustments as adjustments
+import headwater.schedules.clocks as clocks
 import headwater.schedules.filters as filters
 from headwater.schedules.clocks import Clock, ClockEvent, CronClock, DatesClock, IntervalClock, RRuleClock
 from headwater.schedules.schedule import CronSchedule, IntervalSchedule, RRuleSchedule, Schedule

@@ -108,19 +108,18 @@ def _times(clock: Clock, name: str) -> tuple[str, dict[str, Any]]:
 def _given_start(clock: Clock, zone: tzinfo) -> datetime | None:
     """Return the start of *clock*, unless it is the one that an entry has anyway."""
     start = clock.start_date
-    if start is None or utc(start) == _in_utc(_default_start(zone)):
+    if start is None:
         return None
-    first = clock.recurrence.first if isinstance(clock, RRuleClock) else None
-    return None if first is not None and utc(start) <= utc(at_wall(first, zone)) else start
+    if isinstance(clock, RRuleClock) and clock.recurrence.first is not None:
+        # Before its first date a rule has none.
+        return None if utc(start) <= utc(at_wall(clock.recurrence.first, zone)) else start
+    default = _default_start(zone)
+    return None if default is not None and utc(start) == utc(default) else start
 
 
 def _default_start(zone: tzinfo) -> datetime | None:
     # A clock in UTC needs no start to say its zone.
     return None if str(zone) == "UTC" else at_wall(naive(EPOCH), zone)
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else utc(moment)
 
 
 def _clock(entry: Mapping[str, Any]) -> Clock:

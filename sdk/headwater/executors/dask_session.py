@@ -1,0 +1,200 @@
+"""Task runs as tasks of a Dask cluster.
+
+A task run is a Dask task whose result stays on the worker that made it; the next task run gets it
+from there. Only failures travel here, as text and, where it can be pickled, the exception.
+
+Dask's own retries are off and its recomputing is prevented where the scheduler is ours: a task run
+that is lost with its worker is Crashed, or run again if it has retries left. It never runs twice unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from distributed import Client, Future, Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.scheduler import KilledWorker
+
+from headwater.core.states import Failed, Success
+from headwater.engine.drive import Drive
+from headwater.engine.events import (
+    NO_REF,
+    UNMAPPED,
+    Event,
+    ReleaseResult,
+    SubmitTask,
+    TaskCrashed,
+    TaskStarted,
+)
+from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole
+from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
+from headwater.executors.failures import summary_of
+from headwater.executors.local import call_of, ended
+from headwater.executors.program import Program, RunInfo
+from headwater.executors.wire import PackedOutcome
+from headwater.executors.work import Outcome
+
+logger = logging.getLogger("headwater.executors.dask")
+
+# How long the words about a result may take after the result.
+WORDS_SECONDS = 30.0
+
+TaskRunId = tuple[int, int, int]  # task, map index, run count
+
+# A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
+SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
+
+
+class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Forget how a finished result was made, so that the scheduler cannot run its task a second time."""
+
+    name = "headwater-never-again"
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def transition(self, key: str, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if finish == "memory" and key in self._scheduler.tasks:
+            self._scheduler.tasks[key].run_spec = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A small result that came here with its state, in the place of a future."""
+
+    value: Any
+
+
+def held(ref: Any) -> Any:
+    return ref if ref is NO_REF else Held(ref)
+
+
+def _numbered(given: Input, refs: dict[Any, int]) -> Input:
+    """Return an input whose refs are numbers, and collect the futures that they stand for."""
+    if isinstance(given, Whole) and isinstance(given.ref, Held):
+        return Value(given.ref.value)
+    match given:
+        case Whole(ref):
+            return Whole(refs.setdefault(ref, len(refs)))
+        case Item(source, index):
+            return Item(_numbered(source, refs), index)
+        case Gathered(parts):
+            return Gathered(tuple(_numbered(part, refs) for part in parts))
+        case Flat(source):
+            return Flat(_numbered(source, refs))
+        case _:
+            return given
+
+
+class DaskSession:
+    """Task runs of one flow run as tasks of a Dask cluster. Used in the event loop of *client* only."""
+
+    def __init__(self, client: Client, program: Program, info: RunInfo, drive: Drive) -> None:
+        self._client = client
+        self._program = program
+        self._info = info
+        self._drive = drive
+        self._id = uuid.uuid4().hex[:8]
+        self._topic = f"headwater-{self._id}"
+        self._following: set[asyncio.Task[None]] = set()
+        self._endings: dict[TaskRunId, asyncio.Future[PackedOutcome]] = {}
+
+    def start(self) -> None:
+        self._client.subscribe_topic(self._topic, self._on_word)
+
+    def _on_word(self, event: tuple[float, tuple[Any, ...]]) -> None:
+        kind, name, *content = event[1]
+        if kind == "began":
+            task, map_index, run_count = name
+            self._drive.post(TaskStarted(task, run_count, content[0], map_index, content[1]))
+        else:
+            self._ending(name).set_result(pickle.loads(content[0]))
+
+    def _ending(self, name: TaskRunId) -> asyncio.Future[PackedOutcome]:
+        """What a worker says of a result besides the result, when it has come; words and results take two ways."""
+        return self._endings.setdefault(name, asyncio.get_running_loop().create_future())
+
+    def submit(self, command: SubmitTask) -> None:
+        plan = self._drive.run.plan.tasks[command.task]
+        refs: dict[Any, int] = {}
+        inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
+        name = (command.task, command.map_index, command.run_count)
+        child = "" if command.map_index == UNMAPPED else f"-{command.map_index}"
+        future = self._client.submit(
+            run_on_worker,
+            self._program,
+            self._info,
+            self._topic,
+            WorkerCall(name, call_of(self._drive.run, command), inputs, plan.plain),
+            list(refs),
+            # The part before the id is what Dask's dashboard calls it.
+            resources=dict(plan.resources) or None,
+            key=f"{plan.name}-{self._id}{command.task:x}{child}-{command.run_count:x}",
+            pure=False,
+            retries=0,
+        )
+        following = asyncio.ensure_future(self._follow(command, future))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+
+    async def _follow(self, command: SubmitTask, future: Future) -> None:
+        """Wait for the outcome, not for the value: that stays where it is."""
+        error = await future.exception()
+        if isinstance(error, TaskEnding):
+            outcome = error.outcome()
+            held = outcome.value if outcome.value is NO_REF else Held(outcome.value)
+            self._drive.post(ended(command, replace(outcome, value=held)))
+        elif future.status == "finished":
+            self._drive.post(await self._success(command, future))
+        elif isinstance(error, KilledWorker):
+            self._crash(command, "the worker that ran it, or was about to, went away")
+        elif error is None or future.status in ("cancelled", "lost"):
+            self._crash(command, "an input it needs was lost with the worker that held it")
+        else:
+            self._drive.post(ended(command, Outcome(Failed(summary_of(error), error))))
+
+    async def _success(self, command: SubmitTask, future: Future) -> Event:
+        if self._drive.run.plan.tasks[command.task].plain:
+            return ended(command, Outcome(Success("Task run succeeded."), future))
+        name = (command.task, command.map_index, command.run_count)
+        try:
+            packed = await asyncio.wait_for(self._ending(name), WORDS_SECONDS)
+        except TimeoutError:
+            return self._crashed(command, "its worker did not say how it ended")
+        finally:
+            self._endings.pop(name, None)
+        return ended(command, packed.load(future))
+
+    def _crashed(self, command: SubmitTask, reason: str) -> TaskCrashed:
+        return TaskCrashed(command.task, command.run_count, time.time(), reason, command.map_index)
+
+    def _crash(self, command: SubmitTask, reason: str) -> None:
+        self._drive.post(self._crashed(command, reason))
+
+    def release(self, command: ReleaseResult) -> None:
+        if isinstance(command.ref, Future):
+            command.ref.release()
+
+    async def fetch_results(self) -> None:
+        """Bring every kept result here: the last step of `flow.run()`."""
+        runs = [(i, run) for i, task in enumerate(self._drive.run.tasks) for run in [task, *(task.children or [])]]
+        held = {number: run.ref for number, (_, run) in enumerate(runs) if isinstance(run.ref, Future)}
+        values = await self._client.gather(held, errors="skip")
+        for number, (i, run) in enumerate(runs):
+            if isinstance(run.ref, Held):
+                run.ref = run.ref.value
+            elif number in held:
+                if number not in values:
+                    name = self._drive.run.plan.tasks[i].name
+                    logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
+                run.ref = values.get(number)
+
+    def close(self) -> None:
+        for following in self._following:
+            following.cancel()
