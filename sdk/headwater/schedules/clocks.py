@@ -99,7 +99,7 @@ class Clock(ABC):
             for slot in self.slots(begin):
                 if end is not None and utc(slot) > end:
                     return
-                if utc(slot) >= begin:
+                if utc(slot) > begin:
                     yield ClockEvent(slot, self.parameter_defaults, self.labels)
         except OverflowError:
             return  # the calendar ends in 9999
