@@ -205,6 +205,16 @@ def test_a_cron_line_for_every_hour_goes_by_what_the_wall_shows(
     assert moments(schedule.next(30, after=after)) == expected[:30]
 
 
+@pytest.mark.parametrize(("zone", "change"), CHANGES, ids=str)
+@pytest.mark.parametrize("cron", ["0,20 * * * *", "10,40 */2 * * *", "30 0,1,2,3 * * *"])
+def test_no_time_is_lost_wherever_one_asks_around_a_change(cron: str, zone: ZoneInfo, change: datetime) -> None:
+    schedule = CronSchedule(cron, start_date=local("2010-01-01", zone))
+    known = moments(schedule.next(150, after=change - timedelta(days=2)))
+    for quarters in range(-16, 16):
+        after = change + quarters * timedelta(minutes=15)
+        assert moments(schedule.next(2, after=after)) == [moment for moment in known if moment > after][:2]
+
+
 # Properties of any schedule
 
 
@@ -246,7 +256,7 @@ def schedules(draw: st.DrawFn) -> tuple[Schedule, datetime]:
 
 
 @given(schedules())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_times_rise_and_are_the_same_asked_at_once_or_one_by_one(case: tuple[Schedule, datetime]) -> None:
     schedule, after = case
     for clock in schedule.clocks:

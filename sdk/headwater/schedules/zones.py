@@ -76,7 +76,7 @@ def at_wall(wall: datetime, zone: tzinfo) -> datetime:
 def first_wall(after: datetime, zone: tzinfo) -> datetime:
     """Return the earliest time on the wall whose slot may be later than *after*, a moment in UTC."""
     offsets = [(after + away).astimezone(zone).utcoffset() or timedelta(0) for away in (-FAR, timedelta(0), FAR)]
-    return naive(after.astimezone(zone)) - 2 * (max(offsets) - min(offsets))
+    return naive(after.astimezone(zone)) - (max(offsets) - min(offsets))
 
 
 def slots(walls: Iterable[datetime], zone: tzinfo, *, as_shown: bool = False) -> Iterator[datetime]:
