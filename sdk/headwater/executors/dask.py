@@ -138,6 +138,8 @@ def _cluster_class(given: ClusterClass | None) -> Callable[..., Any] | None:
 def _in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run in a thread with an event loop of its own: the caller may have one running, as notebooks do."""
     errors: list[BaseException] = []
+    # Not Thread.join: in Python 3.11 a join that Ctrl-C interrupts takes the thread for ended.
+    ended = threading.Event()
     stop: list[Callable[[], object]] = []
 
     async def stoppable() -> None:
@@ -151,16 +153,17 @@ def _in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             asyncio.run(stoppable())
         except BaseException as error:
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=main, name="headwater-dask", daemon=True)
-    thread.start()
+    threading.Thread(target=main, name="headwater-dask", daemon=True).start()
     try:
-        thread.join()
+        ended.wait()
     except BaseException:
         # Ctrl-C: take the cluster down before leaving.
         for cancel in stop:
             cancel()
-        thread.join(STOP_SECONDS)
+        ended.wait(STOP_SECONDS)
         raise
     if errors:
         raise errors[0]
