@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from headwater_operator.kinds import (
     FLOW_RUN,
     FLOW_VERSION,
     POD,
+    ROLE_BINDING,
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
@@ -21,6 +23,8 @@ from headwater_operator.kinds import (
     kind_of,
 )
 from headwater_operator.plans import Delete, Plan, Refusal
+
+logger = logging.getLogger("headwater.operator")
 
 # Objects whose content a plan needs.
 READ = (SERVICE, POD, FLOW_VERSION)
@@ -68,6 +72,10 @@ class Applier:
         try:
             made = await self._api.create(wanted)
         except ApiError as error:
+            if kind is ROLE_BINDING and error.status == 403:
+                # Most flows start no others; those that do are told by the API server.
+                logger.warning("Flows in namespace %s cannot start runs of flows: %s", namespace, error)
+                return
             if error.reason != "AlreadyExists":
                 if kind is POD and error.status in (400, 403, 422):
                     # What is forbidden may be allowed later; what is invalid stays so.

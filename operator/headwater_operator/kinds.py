@@ -34,8 +34,15 @@ SERVICE = Kind("Service", "services", "v1")
 SECRET = Kind("Secret", "secrets", "v1")
 CONFIG_MAP = Kind("ConfigMap", "configmaps", "v1")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "serviceaccounts", "v1")
+ROLE_BINDING = Kind("RoleBinding", "rolebindings", "rbac.authorization.k8s.io/v1")
 
-KINDS = {kind.name: kind for kind in (FLOW, FLOW_VERSION, FLOW_RUN, POD, SERVICE, SECRET, CONFIG_MAP, SERVICE_ACCOUNT)}
+KINDS = {
+    kind.name: kind
+    for kind in (
+        *(FLOW, FLOW_VERSION, FLOW_RUN),
+        *(POD, SERVICE, SECRET, CONFIG_MAP, SERVICE_ACCOUNT, ROLE_BINDING),
+    )
+}
 
 
 def kind_of(manifest: Manifest) -> Kind:

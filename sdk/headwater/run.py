@@ -13,6 +13,7 @@ from headwater.core.context import context as current
 from headwater.core.context import dates
 from headwater.core.errors import FlowError
 from headwater.core.flow import Flow
+from headwater.core.flow_runs import serving
 from headwater.core.signals import Signal
 from headwater.core.states import Failed, Pending, Running, Scheduled, State
 from headwater.core.task import Task
@@ -26,6 +27,7 @@ from headwater.executors.base import Executor
 from headwater.executors.failures import summary_of
 from headwater.executors.local import LocalExecutor
 from headwater.executors.program import RunInfo
+from headwater.run_children import LocalFlowRuns
 from headwater.run_on_schedule import run_on_schedule as schedule_runs
 
 LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"
@@ -77,10 +79,17 @@ def run_flow(
     begun = begin_flow(flow, info)
     if not begun.is_running():
         return begun
-    (executor or LocalExecutor()).execute(flow, drive, info)
+    children = LocalFlowRuns(info.flow_run_name, _run_child)
+    with serving(children):
+        (executor or LocalExecutor()).execute(flow, drive, info)
+    children.close()
     final = end_flow(flow, run, info)
     log_end(run)
     return final
+
+
+def _run_child(flow: Flow, parameters: Mapping[str, Any], name: str, context: Mapping[str, Any]) -> State:
+    return run_flow(flow, parameters, executor=flow.executor, name=name, context=context, run_on_schedule=False)
 
 
 def _checked(given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_the_release_is_these_objects(objects: Objects) -> None:
         ("Deployment", "headwater-operator"),
         ("ServiceAccount", "headwater-operator"),
         ("ServiceAccount", "headwater-runner"),
-        *(("ClusterRole", f"headwater-{who}") for who in ("operator", "runner", "view", "edit")),
+        *(("ClusterRole", f"headwater-{who}") for who in ("operator", "runner", "flow-runs", "view", "edit")),
         *(("ClusterRoleBinding", f"headwater-{who}") for who in ("operator", "runner")),
         *(("ValidatingAdmissionPolicy", policy) for policy in policies),
         *(("ValidatingAdmissionPolicyBinding", policy) for policy in policies),
@@ -94,8 +94,18 @@ def test_the_operator_has_exactly_these_rights(objects: Objects) -> None:
         | rights("", "services", "get create delete")
         | rights("", "secrets", "create delete")
         | rights("", "configmaps serviceaccounts", "create")
+        | rights("rbac.authorization.k8s.io", "rolebindings", "create")
+        | rights("rbac.authorization.k8s.io", "clusterroles", "bind")
         | rights("", "events", "create patch")
         | rights("events.k8s.io", "events", "create patch")
+    )
+
+
+def test_the_operator_may_bind_one_role_only(objects: Objects) -> None:
+    bind = [rule for rule in objects["ClusterRole", "headwater-operator"]["rules"] if "bind" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in bind] == [["headwater-flow-runs"]]
+    assert rules(objects["ClusterRole", "headwater-flow-runs"]) == (
+        rights("headwater.dev", "flows", "list") | rights("headwater.dev", "flowruns", "create get list watch")
     )
 
 

@@ -98,8 +98,12 @@ def test_a_version_is_inspected_by_a_pod_of_its_own_image(make) -> None:
     assert source["data"] == {"flow.py": "x = 1"}
     assert pod["metadata"]["name"] == "etl-v1-inspect"
     assert pod["spec"]["containers"][0]["image"] == "acme/etl:1"
-    (account,) = decide_version(make, version, account=False).create
+    account, binding = decide_version(make, version, account=False).create
     assert account["kind"] == "ServiceAccount"
+    assert binding["roleRef"]["name"] == "headwater-flow-runs"
+    assert [(s["name"], s["namespace"]) for s in binding["subjects"]] == [
+        (account["metadata"]["name"], account["metadata"]["namespace"])
+    ]
 
 
 DIGEST = "acme/etl@sha256:abc"

@@ -15,16 +15,21 @@ from headwater import Flow, Parameter, task
 from headwater.core.errors import ClusterError
 from headwater.core.parameter import parameters_schema
 from headwater.core.states import Failed, Success
+from headwater.engine.drive import Drive
 from headwater.engine.events import RunBegan, TaskCrashed, TaskEnded, TaskStarted
 from headwater.engine.machine import Run, step
 from headwater.engine.plan import make_plan
+from headwater.executors import LocalExecutor
+from headwater.executors.program import RunInfo
 from headwater.pod import process
+from headwater.pod.api import AnswerError
 from headwater.pod.handover import Handover, HandoverError, read_handover
 from headwater.pod.inspect import GRAPH_BYTES, graph_of
 from headwater.pod.lines import MAX_LINES, LineBuffer, Tee
 from headwater.pod.report import MAX_TASKS, TASKS_BYTES, final_report, status_of, task_entries, verdict
-from headwater.pod.reporter import Reporter, WriteError
+from headwater.pod.reporter import Reporter
 from headwater.resources.conditions import RunState
+from headwater.results import Address, InlineResult
 
 
 @task
@@ -190,7 +195,7 @@ class Recorder:
         with self.lock:
             if self.failures:
                 code = self.failures.pop(0)
-                raise WriteError(f"answered {code}", status=code) if code else ClusterError("no answer")
+                raise AnswerError(f"answered {code}", status=code) if code else ClusterError("no answer")
             self.patches.append(status)
             self.times.append(time.monotonic())
 
@@ -285,3 +290,28 @@ def test_a_last_word_fits_where_the_kubelet_reads_it(tmp_path: Path, monkeypatch
     text = (tmp_path / "log").read_text()
     assert len(text.encode()) <= 4096
     assert json.loads(text)["state"] == "Failed"
+
+
+def test_where_results_are_stored_is_told_as_far_as_there_is_place() -> None:
+    kept = extract.copy(checkpoint=True, result=InlineResult())
+    with Flow("kept") as flow:
+        kept(1)
+        kept(2)
+        kept.map([3, 4])
+        extract(5)
+    run = Run(make_plan(flow))
+    LocalExecutor().execute(flow, Drive(run), RunInfo("kept", "kept-1", {}))
+    entries = {entry.get("slug", entry["name"]): entry for entry in task_entries(run)}
+    assert entries["extract-1"]["result"] == {"url": "data:application/json,1", "serializer": "json"}
+    assert [each["index"] for each in entries["extract-3"]["results"]] == [0, 1]
+    assert "result" not in entries["extract-4"]
+    for task_run in run.tasks:
+        if task_run.stored is not None:
+            task_run.stored = Address("data:," + "x" * 2000, "json")
+    assert not any("result" in entry for entry in task_entries(run))
+
+
+def test_a_newer_operator_may_tell_a_pod_more(tmp_path: Path) -> None:
+    told = json.loads(Handover("r", "n", "f", "f-v1", 1, "flow.py:flow", title="Monday").to_json())
+    (tmp_path / "run.json").write_text(json.dumps({**told, "news": 1}))
+    assert read_handover(tmp_path).title == "Monday"

@@ -143,7 +143,8 @@ async def a_flow_deleted(t: Teller) -> None:
     t.run("under-way", "Success", seconds=20)
     await t.begun("under-way")
     t.take(FLOW, "etl")
-    # An operator that has not heard of the end yet may begin it.
+    await t.world.sleep(1, 2)
+    # An operator that has not heard of the end yet, as faults may bring about, may begin it.
     t.run("too-late", None if t.world.faulty else "TimedOut")
 
 

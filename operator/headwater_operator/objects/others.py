@@ -10,7 +10,6 @@ from headwater_operator.kinds import Manifest
 from headwater_operator.objects.metadata import metadata
 from headwater_operator.settings import Settings
 
-
 def scheduler_service(*, run: Manifest, version: Manifest, attempt: int) -> Manifest:
     """The address of an attempt's scheduler, known before any pod has one.
 
@@ -50,6 +49,7 @@ def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settin
         provisioner=execution.get("provisioner", "Pods"),
         threads_per_worker=execution.get("threadsPerWorker", 1),
         tls=settings.tls,
+        title=run["spec"].get("title", ""),
     )
 
 
@@ -89,15 +89,24 @@ def source_map(*, version: Manifest) -> Manifest:
     }
 
 
-def flow_account(*, namespace: str, settings: Settings) -> Manifest:
-    """The account that flow pods run as; it has no rights of its own."""
+def flow_account(*, namespace: str, settings: Settings) -> tuple[Manifest, Manifest]:
+    """The account that flow pods run as, and what it may do in its namespace: start runs and look at them."""
     labels = {"app.kubernetes.io/name": "headwater", "app.kubernetes.io/managed-by": "headwater-operator"}
-    return {
+    account = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {"name": settings.flow_account, "namespace": namespace, "labels": labels},
         "automountServiceAccountToken": False,
     }
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": names.FLOW_RUNS_ROLE, "namespace": namespace, "labels": labels},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": names.FLOW_RUNS_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": settings.flow_account, "namespace": namespace}],
+    }
+    return account, binding
 
 
 def flow_version(*, flow: Manifest, number: int, frozen: dict[str, Any], spec_hash: str) -> Manifest:

@@ -121,7 +121,7 @@ def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime)
     workers = version["spec"].get("execution", {}).get("provisioner", "Pods") == "Pods"
     needs: list[Manifest] = []
     if not seen.account and not version["spec"].get("serviceAccountName"):
-        needs.append(flow_account(namespace=seen.run["metadata"]["namespace"], settings=settings))
+        needs += flow_account(namespace=seen.run["metadata"]["namespace"], settings=settings)
     if workers and seen.address is None:
         needs.append(scheduler_service(run=seen.run, version=version, attempt=seen.attempt))
     if not seen.secret:

@@ -68,8 +68,7 @@ def _tidy(seen: Observed) -> Plan:
 def _begin(seen: Observed, settings: Settings, now: datetime) -> Plan:
     if not seen.account and not seen.version["spec"].get("serviceAccountName"):
         # Before the pod: a pod of an account that is not there is refused.
-        account = flow_account(namespace=seen.version["metadata"]["namespace"], settings=settings)
-        return Plan(create=(account,))
+        return Plan(create=flow_account(namespace=seen.version["metadata"]["namespace"], settings=settings))
     if seen.refusal is not None and seen.refusal.permanent:
         words = f"the inspection pod is refused: {seen.refusal.message}"
         return _say(seen, {}, stalled("InspectionFailed", words), now)

@@ -12,6 +12,7 @@ from typing import Any
 from headwater.core.collections import Constant, as_task, gather_tasks
 from headwater.core.context import context
 from headwater.core.errors import FlowError
+from headwater.core.flow_runs import remember_flow
 from headwater.core.flow_view import FlowView
 from headwater.core.graph import Edge
 from headwater.core.mapping import Argument, check_mappable, read_argument
@@ -69,6 +70,7 @@ class Flow(FlowView):
             self.set_reference_tasks(reference_tasks)
         if validate:
             self.validate()
+        remember_flow(self)
 
     # Building
 

@@ -69,6 +69,9 @@ class Task(Operand):
     is_resource_task: bool = False
     is_cleanup_task: bool = False
 
+    # Runs in a thread of the engine's process, in every executor: it waits for something else and does no work itself.
+    beside_engine: bool = False
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         for value in (*args, *kwargs.values()):
             if isinstance(value, Task):

@@ -73,7 +73,7 @@ class TaskEnded:
     """A task run has come to a state: a finished one, Retrying or Paused.
 
     The state's own result is set for failures only; that of the others is behind *ref*. *loop* is where a task that
-    is retried in the middle of its rounds goes on.
+    is retried in the middle of its rounds goes on, *stored* where the result was stored, for who asks.
     """
 
     task: int
@@ -84,6 +84,7 @@ class TaskEnded:
     length: Length = None
     map_index: int = UNMAPPED
     loop: Loop | None = None
+    stored: Any = None
 
 
 @dataclass(frozen=True, slots=True)

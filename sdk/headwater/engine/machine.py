@@ -102,7 +102,7 @@ def _ended(run: Run, task: TaskRun, event: TaskEnded) -> list[Command]:
         task.started_at = event.at
     task.loop = event.loop
     task.entering = None
-    task.ref, task.length = event.ref, event.length
+    task.ref, task.length, task.stored = event.ref, event.length, event.stored
     return _enter(run, (event.task, event.map_index), event.state, event.at)
 
 

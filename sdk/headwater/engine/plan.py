@@ -42,6 +42,7 @@ class TaskPlan:
     *upstream* and *downstream* are indexes into `Plan.tasks`, each once. *trigger* is None when only user code can
     tell, which the worker asks. *checked* tasks are told the states upstream of them. *handled* ones have state
     handlers, which see every transition. A *plain* one ends in Success or Failed and leaves nothing to tell but that.
+    One *beside* the engine runs in its process, wherever the others do.
     """
 
     name: str
@@ -60,6 +61,7 @@ class TaskPlan:
     retry_delays: tuple[float, ...] = (0.0,)
     parameter: str | None = None
     resources: tuple[tuple[str, float], ...] = ()
+    beside: bool = False
 
     def retry_delay_seconds(self, run_count: int) -> float:
         """How long to wait after this run of the task."""
@@ -117,13 +119,20 @@ def _task_plan(
         skip_on_upstream_skip=task.skip_on_upstream_skip,
         checked=checked,
         handled=handled,
-        plain=not checked and not measure and task.task_run_name is None,
+        plain=not checked and not measure and task.task_run_name is None and not _may_store(flow, task),
         measure=measure,
         max_retries=task.max_retries,
         retry_delays=retry_delays(task),
         parameter=task.name if isinstance(task, Parameter) else None,
         resources=resources_of(task),
+        beside=task.beside_engine,
     )
+
+
+def _may_store(flow: Flow, task: Task) -> bool:
+    """Whether its result may be stored, so that there is an address to tell."""
+    has_place = task.result is not None or flow.result is not None
+    return has_place if task.checkpoint is None else task.checkpoint
 
 
 def resources_of(task: Task) -> tuple[tuple[str, float], ...]:

@@ -36,6 +36,7 @@ class TaskRun:
     ref: Any = NO_REF
     length: Length = None
     loop: Loop | None = None
+    stored: Any = None
     run_name: str | None = None
     started_at: float | None = None
     finished_at: float | None = None

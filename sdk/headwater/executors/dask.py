@@ -10,6 +10,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, run_async
 from headwater.executors.dask_session import SCHEDULER_CONFIG, DaskSession, NeverAgain, held
 from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin
-from headwater.executors.program import PickledProgram, RunInfo
+from headwater.executors.program import FlowProgram, PickledProgram, RunInfo
 
 # How long an interrupted run may take to close its cluster.
 STOP_SECONDS = 10.0
@@ -104,7 +105,9 @@ class DaskExecutor:
         await client.register_plugin(plugin)
         begin = replace(info.begin(), given={i: replace(g, ref=held(g.ref)) for i, g in info.given.items()})
         # What was given is needed here only.
-        session = DaskSession(client, DeliveredProgram(plugin.program.id), replace(info, given={}), drive)
+        session = DaskSession(
+            client, DeliveredProgram(plugin.program.id), replace(info, given={}), drive, FlowProgram.of(flow)
+        )
         session.start()
         path = self.performance_report_path
         try:
@@ -148,9 +151,11 @@ def _in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         stop.append(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
         await work()
 
+    around = copy_context()
+
     def main() -> None:
         try:
-            asyncio.run(stoppable())
+            around.run(asyncio.run, stoppable())
         except BaseException as error:
             errors.append(error)
         finally:

@@ -14,9 +14,11 @@ import logging
 import pickle
 import time
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dask.sizeof import sizeof
 from distributed import Client, Future, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import KilledWorker
@@ -30,12 +32,14 @@ from headwater.engine.events import (
     ReleaseResult,
     SubmitTask,
     TaskCrashed,
+    TaskEnded,
     TaskStarted,
 )
-from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole
+from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole, resolve
+from headwater.executors.beside import Beside
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
-from headwater.executors.local import call_of, ended
+from headwater.executors.here import call_of, ended
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import Outcome
@@ -44,6 +48,11 @@ logger = logging.getLogger("headwater.executors.dask")
 
 # How long the words about a result may take after the result.
 WORDS_SECONDS = 30.0
+
+# A result of this process up to this size travels with each task that reads it.
+HELD_BYTES = 64 << 10
+
+INPUT_LOST = "an input it needs was lost with the worker that held it"
 
 TaskRunId = tuple[int, int, int]  # task, map index, run count
 
@@ -95,9 +104,12 @@ def _numbered(given: Input, refs: dict[Any, int]) -> Input:
 class DaskSession:
     """Task runs of one flow run as tasks of a Dask cluster. Used in the event loop of *client* only."""
 
-    def __init__(self, client: Client, program: Program, info: RunInfo, drive: Drive) -> None:
+    def __init__(
+        self, client: Client, program: Program, info: RunInfo, drive: Drive, own_program: Program | None = None
+    ) -> None:
         self._client = client
         self._program = program
+        self._beside = Beside(own_program or program, info, drive.run)
         self._info = info
         self._drive = drive
         self._id = uuid.uuid4().hex[:8]
@@ -122,6 +134,9 @@ class DaskSession:
 
     def submit(self, command: SubmitTask) -> None:
         plan = self._drive.run.plan.tasks[command.task]
+        if plan.beside:
+            self._follow(self._run_beside(command))
+            return
         refs: dict[Any, int] = {}
         inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
         name = (command.task, command.map_index, command.run_count)
@@ -139,11 +154,40 @@ class DaskSession:
             pure=False,
             retries=0,
         )
-        following = asyncio.ensure_future(self._follow(command, future))
+        self._follow(self._await_outcome(command, future))
+
+    def _follow(self, work: Coroutine[Any, Any, None]) -> None:
+        following = asyncio.ensure_future(work)
         self._following.add(following)
         following.add_done_callback(self._following.discard)
 
-    async def _follow(self, command: SubmitTask, future: Future) -> None:
+    async def _run_beside(self, command: SubmitTask) -> None:
+        """Run a task in this process: its inputs come here, and its result goes to the workers."""
+        refs: dict[Any, int] = {}
+        inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
+        values = await self._client.gather(list(refs), errors="skip")
+        if len(values) < len(refs):
+            self._crash(command, INPUT_LOST)
+            return
+        known: dict[str, Input] = {k: Value(resolve(given, values.__getitem__)) for k, given in inputs.items()}
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def post(event: Event) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+        self._beside.start(replace(command, inputs=known), post)
+        while not isinstance(event := await events.get(), TaskEnded):
+            self._drive.post(event)
+        self._drive.post(replace(event, ref=await self._held(event.ref)))
+
+    async def _held(self, value: Any) -> Any:
+        """Return the ref of a result that was made here: a large one goes to a worker once, not with each reader."""
+        if value is NO_REF or sizeof(value) <= HELD_BYTES:
+            return held(value)
+        return await self._client.scatter(value, hash=False)
+
+    async def _await_outcome(self, command: SubmitTask, future: Future) -> None:
         """Wait for the outcome, not for the value: that stays where it is."""
         error = await future.exception()
         if isinstance(error, TaskEnding):
@@ -155,7 +199,7 @@ class DaskSession:
         elif isinstance(error, KilledWorker):
             self._crash(command, "the worker that ran it, or was about to, went away")
         elif error is None or future.status in ("cancelled", "lost"):
-            self._crash(command, "an input it needs was lost with the worker that held it")
+            self._crash(command, INPUT_LOST)
         else:
             self._drive.post(ended(command, Outcome(Failed(summary_of(error), error))))
 

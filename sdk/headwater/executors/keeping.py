@@ -22,7 +22,7 @@ from headwater.executors.failures import summary_of
 from headwater.executors.program import BoundTask
 
 if TYPE_CHECKING:
-    from headwater.results import CacheQuery, CacheStore, Result
+    from headwater.results import Address, CacheQuery, CacheStore, Result
 
 CHECKPOINTING = "HEADWATER_CHECKPOINTING"
 
@@ -68,21 +68,25 @@ def _checkpoints(bound: BoundTask) -> bool:
     return bool(wanted) and bound.result is not None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Keeper:
-    """Finds and keeps the result of one task run."""
+    """Finds and keeps the result of one task run. *stored* is where it is, once that is known."""
 
     bound: BoundTask
     result: Result
     values: Mapping[str, Any]
     cache: CacheStore | None = None
     query: CacheQuery | None = None
+    stored: Address | None = None
 
     def find(self) -> State | None:
         """Return Cached with the result of an earlier run, or None."""
+        from headwater.results import address_of
+
         target = self.bound.task.target
         if target is not None and self.result.exists(target, **self.values):
-            location = self._at(target).final_location()
+            placed = self._at(target)
+            location, self.stored = placed.final_location(), address_of(placed)
             return Cached(f'Result found at task target "{location}".', self.result.read(location).value)
         if self.cache is None or self.query is None:
             return None
@@ -93,12 +97,14 @@ class Keeper:
 
     def keep(self, state: State) -> State:
         """Store a result wherever the task says so; return its state, Failed when that does not work."""
+        from headwater.results import address_of
+
         task, value = self.bound.task, state.result
         try:
             if task.target is not None:
-                self._at(task.target).write(value)
+                self.stored = address_of(self._at(task.target).write(value))
             elif value is not None and _checkpoints(self.bound):
-                self.result.write(value, **self.values)
+                self.stored = address_of(self.result.write(value, **self.values))
             if self.cache is not None and self.query is not None:
                 self.cache.put(self.query, value)
         except HeadwaterError as error:

@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, Post, run_here
-from headwater.engine.events import Event, ReleaseResult, SubmitTask, TaskEnded, TaskStarted
-from headwater.engine.inputs import resolve
-from headwater.engine.machine import Run
+from headwater.engine.events import Event, ReleaseResult, SubmitTask, TaskEnded
+from headwater.executors.beside import Beside
+from headwater.executors.here import execute_here
 from headwater.executors.program import FlowProgram, Program, RunInfo
-from headwater.executors.work import Outcome, TaskCall, run_task
 
 
 class LocalExecutor:
@@ -63,11 +62,15 @@ class ThreadSession:
         self._drive = drive
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
+        self._beside = Beside(program, info, drive.run)
 
     def submit(self, command: SubmitTask) -> None:
         def post(event: Event) -> None:
             self._loop.call_soon_threadsafe(self._drive.post, event)
 
+        if self._drive.run.plan.tasks[command.task].beside:
+            self._beside.start(command, post)
+            return
         self._pool.submit(execute_here, self._program, self._info, self._drive.run, command, post)
 
     def release(self, command: ReleaseResult) -> None:
@@ -80,10 +83,13 @@ class ThreadSession:
 class PooledSession:
     """Task runs go to *threads* threads; the engine stays in the thread that called, which waits for their events."""
 
-    def __init__(self, program: Program, info: RunInfo, drive: Drive, threads: int) -> None:
+    def __init__(
+        self, program: Program, info: RunInfo, drive: Drive, threads: int, own_program: Program | None = None
+    ) -> None:
         self.program = program
         self.info = info
         self.drive = drive
+        self._beside = Beside(own_program or program, info, drive.run)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._calls: queue.SimpleQueue[SubmitTask | None] = queue.SimpleQueue()
         self._under_way = 0
@@ -95,7 +101,16 @@ class PooledSession:
 
     def submit(self, command: SubmitTask) -> None:
         self._under_way += 1
+        if self.drive.run.plan.tasks[command.task].beside:
+            self._beside.start(command, self._take)
+            return
         self._calls.put(command)
+
+    def _take(self, event: Event) -> None:
+        """Take in what a task run beside has posted; its last word ends it."""
+        self._events.put(event)
+        if isinstance(event, TaskEnded):
+            self._events.put(None)
 
     def release(self, command: ReleaseResult) -> None:
         """The ref was the value; the engine has dropped it."""
@@ -127,43 +142,3 @@ class PooledSession:
     def close(self) -> None:
         for _ in self._threads:
             self._calls.put(None)
-
-
-def call_of(run: Run, command: SubmitTask) -> TaskCall:
-    """Return a command as it goes to where it is carried out."""
-    plan = run.plan.tasks[command.task]
-    return TaskCall(
-        plan.slug,
-        command.number,
-        command.map_index,
-        command.previous,
-        command.upstream,
-        command.enter,
-        command.loop,
-        command.resumed,
-        plan.measure,
-    )
-
-
-def ended(command: SubmitTask, outcome: Outcome) -> TaskEnded:
-    """Return the event that an outcome is, where the ref of a result is the result itself."""
-    now, at = time.time(), command.map_index
-    return TaskEnded(
-        command.task, command.run_count, now, outcome.state, outcome.value, outcome.length, at, outcome.loop
-    )
-
-
-def execute_here(program: Program, info: RunInfo, run: Run, command: SubmitTask, post: Post) -> None:
-    """Run one task in this thread and post how it went."""
-
-    def began(run_name: str | None) -> None:
-        post(TaskStarted(command.task, command.run_count, time.time(), command.map_index, run_name))
-
-    outcome = run_task(
-        program,
-        info,
-        call_of(run, command),
-        lambda: {key: resolve(given) for key, given in command.inputs.items()},
-        began=began,
-    )
-    post(ended(command, outcome))

@@ -19,7 +19,8 @@ from headwater.core.states import Failed
 from headwater.engine.drive import Drive, Post, run_here
 from headwater.engine.events import NO_REF, SubmitTask, TaskCrashed, TaskStarted
 from headwater.engine.inputs import resolve
-from headwater.executors.local import LocalSession, PooledSession, call_of, ended
+from headwater.executors.here import call_of, ended
+from headwater.executors.local import LocalSession, PooledSession
 from headwater.executors.processes import TaskProcess, show
 from headwater.executors.program import FlowProgram, PickledProgram, Program, RunInfo
 from headwater.executors.wire import PackedOutcome, pack, pickle_value
@@ -51,10 +52,11 @@ class LocalDaskExecutor:
         if self.scheduler == "synchronous":
             run_here(drive, begin, LocalSession(FlowProgram.of(flow), info, drive))
             return
+        own = FlowProgram.of(flow)
         session = (
-            PooledSession(FlowProgram.of(flow), info, drive, self.num_workers)
+            PooledSession(own, info, drive, self.num_workers)
             if self.scheduler == "threads"
-            else ProcessSession(PickledProgram.of(flow, uuid.uuid4().hex), info, drive, self.num_workers)
+            else ProcessSession(PickledProgram.of(flow, uuid.uuid4().hex), info, drive, self.num_workers, own)
         )
         try:
             run_here(drive, begin, session)
@@ -68,9 +70,11 @@ class LocalDaskExecutor:
 class ProcessSession(PooledSession):
     """Each thread has a process that it gives its task runs to; one that dies takes only its own with it."""
 
-    def __init__(self, program: PickledProgram, info: RunInfo, drive: Drive, threads: int) -> None:
+    def __init__(
+        self, program: PickledProgram, info: RunInfo, drive: Drive, threads: int, own_program: FlowProgram
+    ) -> None:
         self._processes: dict[int, TaskProcess] = {}
-        super().__init__(program, info, drive, threads)
+        super().__init__(program, info, drive, threads, own_program)
 
     def execute(self, command: SubmitTask, post: Post) -> None:
         try:

@@ -58,13 +58,14 @@ class PackedOutcome:
     error: PackedError | None
     length: Length
     loop: bytes | None
+    stored: Any = None
 
     def load(self, value: Any = NO_REF) -> Outcome:
         state: State = pickle.loads(self.state)
         if self.error is not None:
             state.result = self.error.load()
         loop: Loop | None = pickle.loads(self.loop) if self.loop is not None else None
-        return Outcome(state, value, self.length, loop)
+        return Outcome(state, value, self.length, loop, self.stored)
 
 
 def pack(outcome: Outcome) -> PackedOutcome:
@@ -77,7 +78,7 @@ def pack(outcome: Outcome) -> PackedOutcome:
     except Exception as problem:
         words = TypeError(f"the result of state {state.name} cannot be pickled and so cannot travel ({problem})")
         return PackedOutcome(cloudpickle.dumps(Failed(summary_of(words))), pack_error(words), None, None)
-    return PackedOutcome(bare, error, outcome.length, loop)
+    return PackedOutcome(bare, error, outcome.length, loop, outcome.stored)
 
 
 def pickle_value(value: Any) -> bytes:

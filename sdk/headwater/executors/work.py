@@ -54,12 +54,16 @@ class TaskCall:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task run ended. *value* is NO_REF when there is none; the state's own result is set for failures only."""
+    """How a task run ended. *value* is NO_REF when there is none; the state's own result is set for failures only.
+
+    *stored* is the address of a result that was stored.
+    """
 
     state: State
     value: Any = NO_REF
     length: Length = None
     loop: Loop | None = None
+    stored: Any = None
 
 
 @dataclass(slots=True)
@@ -267,7 +271,8 @@ def _outcome(work: Work, state: State) -> Outcome:
     value, bare = state.result, state.bare()
     if state.is_skipped() and value is None:
         return Outcome(bare)
-    return Outcome(bare, value, measure(value, work.call.measure))
+    stored = work.keeper.stored if work.keeper is not None else None
+    return Outcome(bare, value, measure(value, work.call.measure), stored=stored)
 
 
 OWN_FILES = frozenset({__file__, call_task.__code__.co_filename})

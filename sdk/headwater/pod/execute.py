@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.entrypoint import load_flow
 from headwater.core.flow import Flow
+from headwater.core.flow_runs import serving
 from headwater.engine.drive import Drive, run_async
 from headwater.engine.events import Event, RunBegan, TaskStarted
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
 from headwater.executors.program import EntrypointProgram, RunInfo
 from headwater.pod import lines, process
+from headwater.pod.api import PodApi
+from headwater.pod.child_runs import ClusterFlowRuns
 from headwater.pod.handover import Handover, read_handover
 from headwater.pod.report import final_report, status_of, verdict
 from headwater.pod.reporter import Reporter, StatusApi
@@ -41,9 +44,11 @@ def main() -> None:
         handover = read_handover(Path(RUN_FOLDER))
     except Exception as error:
         sys.exit(f"headwater: {error}")
-    reporter = Reporter(StatusApi("flowruns", handover.namespace, handover.run))
+    api = PodApi()
+    reporter = Reporter(StatusApi(api, "flowruns", handover.namespace, handover.run))
     try:
-        state, message, status = _execute(handover, reporter)
+        with serving(ClusterFlowRuns(api, handover.namespace, handover.run)):
+            state, message, status = _execute(handover, reporter)
     except BaseException as error:
         # A flow that cannot be imported, parameters that do not fit: the run says so and ends.
         sentence, tail = process.explain(error)
@@ -63,7 +68,7 @@ def _execute(handover: Handover, reporter: Reporter) -> tuple[RunState, str, dic
     flow = load_flow(handover.entrypoint, [Path(folder) for folder in process.source_folders()])
     values = flow.check_parameters(handover.parameters)
     run = Run(make_plan(flow), keep_results=False)
-    info = RunInfo(flow.name, handover.run, values)
+    info = RunInfo(flow.name, handover.title or handover.run, values)
     drive = Drive(run, observe=Observer(run, reporter))
     logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)

@@ -22,7 +22,10 @@ class HandoverError(HeadwaterError):
 
 @dataclass(frozen=True)
 class Handover:
-    """One attempt of a run. *parameters* are those of the Flow with the run's own over them."""
+    """One attempt of a run. *parameters* are those of the Flow with the run's own over them.
+
+    *title* is what the run calls itself, "" for its name.
+    """
 
     run: str
     namespace: str
@@ -34,6 +37,7 @@ class Handover:
     provisioner: str = "Pods"
     threads_per_worker: int = 1
     tls: bool = True
+    title: str = ""
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -55,4 +59,5 @@ def read_handover(folder: Path) -> Handover:
         raise HandoverError(
             f"The operator speaks schema {schema} of run.json and this flow image speaks {SCHEMA}: upgrade the {older}."
         )
-    return Handover(**data)
+    # A newer operator may tell more; what has to be understood would be another schema.
+    return Handover(**{name: value for name, value in data.items() if name in Handover.__dataclass_fields__})

@@ -20,6 +20,7 @@ from headwater.core.flow import Flow
 from headwater.core.parameter import parameters_schema
 from headwater.engine.plan import Plan, labels, make_plan
 from headwater.pod import process
+from headwater.pod.api import PodApi
 from headwater.pod.report import NAME_LENGTH, shorten
 from headwater.pod.reporter import Reporter, StatusApi
 
@@ -32,7 +33,7 @@ def main() -> None:
     """Inspect the version named in the environment; exit 0 when the flow can run."""
     process.begin()
     namespace, name = os.environ["HEADWATER_NAMESPACE"], os.environ["HEADWATER_VERSION"]
-    reporter = Reporter(StatusApi("flowversions", namespace, name))
+    reporter = Reporter(StatusApi(PodApi(), "flowversions", namespace, name))
     try:
         status = inspect(os.environ["HEADWATER_ENTRYPOINT"])
     except BaseException as error:

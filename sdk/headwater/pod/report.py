@@ -28,6 +28,10 @@ REPORT_LENGTH = 4000
 # A mapped task names so many of its failed children.
 FAILED_CHILDREN = 50
 
+# And tells where the results of so many are stored.
+STORED_CHILDREN = 50
+URL_LENGTH = 1024
+
 # Progress counts by these; every state of a task run is one of them.
 COUNTED = ("success", "running", "pending", "failed", "retrying", "skipped", "cached")
 FINISHED = ("success", "failed", "skipped", "cached")
@@ -90,7 +94,9 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
         (SHORT_MESSAGE_LENGTH, ("running", "failed", "retrying")),
         (SHORT_MESSAGE_LENGTH, ("failed",)),
     ):
-        entries = [_entry(names[i], task, length) for i, task in shown if _summary(task) in keep]
+        entries = [
+            _entry(names[i], run.plan.tasks[i].slug, task, length) for i, task in shown if _summary(task) in keep
+        ]
         if len(entries) <= MAX_TASKS and len(json.dumps(entries)) <= TASKS_BYTES:
             return entries
     kept = entries[:MAX_TASKS]
@@ -105,9 +111,11 @@ def _summary(task: TaskRun) -> str:
     return next((name for name in ("failed", "retrying", "running", "pending") if name in found), "success")
 
 
-def _entry(name: str, task: TaskRun, length: int) -> dict[str, Any]:
+def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
     under_way = task.children is not None and task.unfinished_children > 0
     entry: dict[str, Any] = {"name": shorten(name, NAME_LENGTH), "state": "Running" if under_way else task.state.name}
+    if slug not in (name, f"{name}-1"):
+        entry["slug"] = shorten(slug, NAME_LENGTH)
     started_at = _first_start(task) if task.children else task.started_at
     if started_at is not None:
         entry["startedAt"] = timestamp(started_at)
@@ -117,6 +125,8 @@ def _entry(name: str, task: TaskRun, length: int) -> dict[str, Any]:
         return {**entry, **_children(task.children, length)}
     if task.runs:
         entry["runs"] = task.runs
+    if task.stored is not None and len(task.stored.url) <= URL_LENGTH:
+        entry["result"] = _address(task.stored)
     # That a task succeeded needs no words; that it waits, was skipped or failed does.
     if task.state.is_failed() or task.state.is_scheduled() or task.state.is_skipped():
         entry["message"] = shorten(task.state.message or "", length)
@@ -127,6 +137,13 @@ def _children(children: list[TaskRun], length: int) -> dict[str, Any]:
     """Count the children, and name those that failed."""
     counts = Counter(count_as(child.state) for child in children)
     found: dict[str, Any] = {"mapped": {"total": len(children), **{name: counts[name] for name in COUNTED}}}
+    stored = [
+        (index, child.stored)
+        for index, child in enumerate(children)
+        if child.stored is not None and len(child.stored.url) <= URL_LENGTH
+    ]
+    if stored and length == MESSAGE_LENGTH:
+        found["results"] = [{"index": index, **_address(address)} for index, address in stored[:STORED_CHILDREN]]
     failed = [(index, child) for index, child in enumerate(children) if child.state.is_failed()]
     if failed:
         found["failedChildren"] = [
@@ -134,6 +151,10 @@ def _children(children: list[TaskRun], length: int) -> dict[str, Any]:
             for index, child in failed[:FAILED_CHILDREN]
         ]
     return found
+
+
+def _address(stored: Any) -> dict[str, Any]:
+    return {"url": stored.url, "serializer": stored.serializer}
 
 
 def shorten(text: str, length: int) -> str:

@@ -6,19 +6,13 @@ the last one, `close`, is given time to arrive.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headwater.core.errors import ClusterError
-from headwater.resources.names import API_VERSION, TOKEN_FOLDER
-
-if TYPE_CHECKING:
-    import urllib3
+from headwater.pod.api import MERGE_PATCH, AnswerError, PodApi
 
 logger = logging.getLogger("headwater.reporter")
 
@@ -30,53 +24,22 @@ LONGEST_PAUSE_SECONDS = 15.0
 
 
 class StatusApi:
-    """Merge patches on one object's status subresource, with the pod's token."""
+    """Merge patches on one object's status subresource."""
 
-    def __init__(self, plural: str, namespace: str, name: str) -> None:
-        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-        host = f"[{host}]" if ":" in host else host
-        self.url = f"https://{host}:{port}/apis/{API_VERSION}/namespaces/{namespace}/{plural}/{name}/status"
-        self._pool: urllib3.PoolManager | None = None
+    def __init__(self, api: PodApi, plural: str, namespace: str, name: str) -> None:
+        self._api = api
+        self._path = f"{namespace}/{plural}/{name}/status"
 
     def patch(self, status: dict[str, Any]) -> None:
-        """Raises ClusterError; its `permanent` says that to repeat it is useless."""
-        import urllib3  # here, so that it is loaded in the reporter's thread while the run starts
-
-        if self._pool is None:
-            self._pool = urllib3.PoolManager(ca_certs=f"{TOKEN_FOLDER}/ca.crt", retries=False)
-        headers = {
-            # Read anew each time: the kubelet renews it.
-            "Authorization": f"Bearer {Path(TOKEN_FOLDER, 'token').read_text().strip()}",
-            "Content-Type": "application/merge-patch+json",
-        }
-        body = json.dumps({"status": status})
-        try:
-            answer = self._pool.request("PATCH", self.url, body=body, headers=headers, timeout=10.0)
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise WriteError(f"the API server does not answer: {error}", status=0) from None
-        if answer.status >= 300:
-            raise WriteError(f"the API server answered {answer.status}: {_words(answer.data)}", status=answer.status)
+        """Raises AnswerError."""
+        self._api.request("PATCH", self._path, {"status": status}, MERGE_PATCH)
 
 
-class WriteError(ClusterError):
-    """A status could not be written; *status* is the HTTP status, 0 when there was no answer."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-    def hopeless(self, waited_seconds: float, last: bool) -> bool:
-        """Whether to repeat the write is useless; the *last* one must not keep the pod for long."""
-        if self.status == 403:
-            return last and waited_seconds > REFUSED_PATIENCE_SECONDS
-        return 400 <= self.status < 500 and self.status not in (401, 408, 409, 429)
-
-
-def _words(data: bytes) -> str:
-    try:
-        return str(json.loads(data)["message"])
-    except (ValueError, KeyError, TypeError):
-        return data[:200].decode(errors="replace")
+def hopeless(error: AnswerError, waited_seconds: float, last: bool) -> bool:
+    """Whether to repeat the write is useless; the *last* one must not keep the pod for long."""
+    if error.status == 403:
+        return last and waited_seconds > REFUSED_PATIENCE_SECONDS
+    return not error.passing
 
 
 class Reporter:
@@ -127,8 +90,8 @@ class Reporter:
             except ClusterError as error:
                 began = began or time.monotonic()
                 waited = time.monotonic() - began
-                hopeless = isinstance(error, WriteError) and error.hopeless(waited, last)
-                if hopeless or time.monotonic() > self._deadline:
+                useless = isinstance(error, AnswerError) and hopeless(error, waited, last)
+                if useless or time.monotonic() > self._deadline:
                     logger.error("The status was not written: %s", error)
                     if last:
                         return

@@ -5,6 +5,10 @@ They are deterministic, so that to create an object twice means to find it.
 
 from __future__ import annotations
 
+import hashlib
+import re
+import unicodedata
+
 GROUP = "headwater.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -15,6 +19,15 @@ RUN_LABEL = f"{GROUP}/run"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 ROLE_LABEL = f"{GROUP}/role"
 HASH_LABEL = f"{GROUP}/spec-hash"
+
+PARENT_LABEL = f"{GROUP}/parent"
+
+# The ClusterRole by which a flow may start runs, and the RoleBinding to the flows' account in each namespace.
+FLOW_RUNS_ROLE = "headwater-flow-runs"
+
+# Flows and runs may be called so long: pods are named after them.
+NAME_LENGTH = 52
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 # Roles of pods
 RUNNER = "runner"
@@ -48,3 +61,22 @@ def attempt_name(run: str, attempt: int) -> str:
 
 def worker_name(run: str, attempt: int, index: int) -> str:
     return f"{run}-a{attempt}-w{index}"
+
+
+def child_run_name(parent: str, key: str) -> str:
+    """The name of the run that one task run of *parent* starts; *key* says which task run."""
+    return object_name(f"{parent}-{key}")
+
+
+def object_name(text: str, length: int = NAME_LENGTH) -> str:
+    """Return a name for an object that is called by any text: the text itself where it is one.
+
+    What had to be changed or cut ends in a hash of the text, so that other texts give other names.
+    """
+    if len(text) <= length and _NAME.fullmatch(text):
+        return text
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    plain = plain if plain[:1].isalpha() else f"run-{plain}".rstrip("-")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{plain[: length - len(digest) - 1].rstrip('-')}-{digest}"

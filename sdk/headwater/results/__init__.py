@@ -1,5 +1,6 @@
 """Where the values of tasks are kept: results, serializers, stores and the cache. Knows no flows and no engine."""
 
+from headwater.results.address import Address, address_of, read_address
 from headwater.results.cache import CacheQuery, CacheRule, CacheStore, MemoryCache, cache_key_of
 from headwater.results.cache_entry import CacheEntry
 from headwater.results.hashing import HashError, hash_inputs
@@ -34,6 +35,7 @@ from headwater.results.validators import (
 )
 
 __all__ = [
+    "Address",
     "Backoff",
     "CacheEntry",
     "CacheQuery",
@@ -58,6 +60,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Validator",
+    "address_of",
     "all_inputs",
     "all_parameters",
     "cache_key_of",
@@ -68,5 +71,6 @@ __all__ = [
     "never_use",
     "partial_inputs_only",
     "partial_parameters_only",
+    "read_address",
     "store_at",
 ]
