@@ -10,6 +10,7 @@ from headwater_operator.kinds import Manifest
 from headwater_operator.objects.metadata import metadata
 from headwater_operator.settings import Settings
 
+
 def scheduler_service(*, run: Manifest, version: Manifest, attempt: int) -> Manifest:
     """The address of an attempt's scheduler, known before any pod has one.
 

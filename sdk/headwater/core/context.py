@@ -57,7 +57,8 @@ class Context:
         _values.set({**_values.get(), **values})
 
     def __repr__(self) -> str:
-        return f"<headwater.context: {_values.get()!r}>"
+        shown = {name: "***" if name == "secrets" else value for name, value in _values.get().items()}
+        return f"<headwater.context: {shown!r}>"
 
 
 context = Context()

@@ -93,8 +93,12 @@ class GetItem(Task):
 
     @classmethod
     def of(cls, task: Any, key: Any) -> GetItem:
-        """Return one that is named as it is written in the flow."""
-        return cls(name=shortened(f"{task.name}[{key.name if isinstance(key, Task) else repr(key)}]"))
+        """Return one that is named as it is written in the flow.
+
+        Of what is never stored, such as a secret, no item is either.
+        """
+        name = shortened(f"{task.name}[{key.name if isinstance(key, Task) else repr(key)}]")
+        return cls(name=name, checkpoint=False if task.checkpoint is False else None)
 
     def run(self, task_result: Any, key: Any) -> Any:
         return task_result[key]

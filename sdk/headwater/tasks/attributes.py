@@ -11,6 +11,7 @@ class Greet(Task):
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from headwater.core.attributes import defaults_from_attrs
@@ -32,4 +33,12 @@ def missing(task: Any, argument: str) -> ValueError:
     )
 
 
-__all__ = ["defaults_from_attrs", "missing", "needed"]
+def above_zero(seconds: Any, where: Any, what: str = "timeout_seconds") -> float:
+    """Return a limit on time, which there has to be. *where* is a task, or says whose it is."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        whose = where if isinstance(where, str) else f'Task "{where.name}"'
+        raise ValueError(f"{whose}: {what} is {seconds!r}; give a number of seconds above 0.")
+    return seconds
+
+
+__all__ = ["above_zero", "defaults_from_attrs", "missing", "needed"]

@@ -105,9 +105,7 @@ class GetTaskRunResult(Task):
 
     beside_engine = True
 
-    def run(
-        self, flow_run_id: Any, task_slug: str, map_index: int = -1, max_duration: timedelta = LONGEST
-    ) -> Any:
+    def run(self, flow_run_id: Any, task_slug: str, map_index: int = -1, max_duration: timedelta = LONGEST) -> Any:
         """Wait for the run to finish and return the task's result; of a mapped task the child's, or with -1 all.
 
         *task_slug* is the task's slug, such as "extract-1", or its name where only one task has it. In a cluster the

@@ -1,0 +1,52 @@
+"""Tasks that flows make by themselves, of constants, collections and operators, for who wants to name them."""
+
+from headwater.core.collections import Constant, Dict, FrozenSet, List, Set, Tuple
+from headwater.core.operators import (
+    Add,
+    And,
+    Div,
+    Equal,
+    FloorDiv,
+    GetAttr,
+    GetItem,
+    GreaterThan,
+    GreaterThanOrEqual,
+    LessThan,
+    LessThanOrEqual,
+    Mod,
+    Mul,
+    Not,
+    NotEqual,
+    Or,
+    Pow,
+    Sub,
+)
+from headwater.core.task import FunctionTask
+
+__all__ = [
+    "Add",
+    "And",
+    "Constant",
+    "Dict",
+    "Div",
+    "Equal",
+    "FloorDiv",
+    "FrozenSet",
+    "FunctionTask",
+    "GetAttr",
+    "GetItem",
+    "GreaterThan",
+    "GreaterThanOrEqual",
+    "LessThan",
+    "LessThanOrEqual",
+    "List",
+    "Mod",
+    "Mul",
+    "Not",
+    "NotEqual",
+    "Or",
+    "Pow",
+    "Set",
+    "Sub",
+    "Tuple",
+]
