@@ -77,7 +77,7 @@ def test_the_runner_pod_whole(make) -> None:
                         "capabilities": {"drop": ["ALL"]},
                         "readOnlyRootFilesystem": True,
                     },
-                    "ports": [{"name": "scheduler", "containerPort": 8786}],
+                    "ports": [{"name": "scheduler", "containerPort": 8786}, {"name": "records", "containerPort": 8787}],
                     "volumeMounts": [
                         {"name": "scratch", "mountPath": "/tmp"},
                         {"name": "run", "mountPath": "/etc/headwater/run", "readOnly": True},

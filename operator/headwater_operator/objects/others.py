@@ -31,7 +31,10 @@ def scheduler_service(*, run: Manifest, version: Manifest, attempt: int) -> Mani
             "type": "ClusterIP",
             "publishNotReadyAddresses": True,
             "selector": selector,
-            "ports": [{"name": "scheduler", "port": names.SCHEDULER_PORT, "targetPort": names.SCHEDULER_PORT}],
+            "ports": [
+                {"name": "scheduler", "port": names.SCHEDULER_PORT, "targetPort": names.SCHEDULER_PORT},
+                {"name": "records", "port": names.RECORDS_PORT, "targetPort": names.RECORDS_PORT},
+            ],
         },
     }
 

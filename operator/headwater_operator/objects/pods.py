@@ -35,7 +35,10 @@ def runner_pod(*, run: Manifest, version: Manifest, attempt: int, settings: Sett
         execution_part="runner",
     )
     container = pod["spec"]["containers"][0]
-    container["ports"] = [{"name": "scheduler", "containerPort": names.SCHEDULER_PORT}]
+    container["ports"] = [
+        {"name": "scheduler", "containerPort": names.SCHEDULER_PORT},
+        {"name": "records", "containerPort": names.RECORDS_PORT},
+    ]
     _add_run_folder(pod, name)
     _add_token(pod)
     return _finish(pod, version, "runner")

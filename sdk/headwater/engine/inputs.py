@@ -22,12 +22,19 @@ class Value:
 
     value: Any
 
+    def __reduce__(self) -> Any:
+        return Value, (self.value,)
+
 
 @dataclass(frozen=True, slots=True)
 class Whole:
     """A result."""
 
     ref: Any
+
+    # These three travel with each child of a wide map; without it they are pickled field by field, by name.
+    def __reduce__(self) -> Any:
+        return Whole, (self.ref,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,9 @@ class Item:
 
     source: Input
     index: int
+
+    def __reduce__(self) -> Any:
+        return Item, (self.source, self.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,15 @@ from dataclasses import replace
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, performance_report
+from distributed import Client, LocalCluster, Scheduler, performance_report
 
 from headwater.core.errors import ClusterError
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, run_async
-from headwater.executors.dask_session import SCHEDULER_CONFIG, DaskSession, NeverAgain, held
+from headwater.executors.dask_closing import closed_quietly
+from headwater.executors.dask_session import SCHEDULER_CONFIG, NeverAgain, held
 from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin
+from headwater.executors.lanes.choice import make_session
 from headwater.executors.program import FlowProgram, PickledProgram, RunInfo
 
 # How long an interrupted run may take to close its cluster.
@@ -83,12 +85,14 @@ class DaskExecutor:
         silence = None if self.debug else logging.ERROR
         with dask.config.set(SCHEDULER_CONFIG):
             options = {"dashboard_address": "127.0.0.1:0", "silence_logs": silence, **self.cluster_kwargs}
-            async with LocalCluster(asynchronous=True, **options) as cluster:
+            async with closed_quietly(LocalCluster(asynchronous=True, **options)) as cluster:
                 if self.adapt_kwargs:
                     cluster.adapt(**self.adapt_kwargs)
-                async with Client(cluster, asynchronous=True, **self.client_kwargs) as client:
+                async with closed_quietly(Client(cluster, asynchronous=True, **self.client_kwargs)) as client:
                     cluster.scheduler.add_plugin(NeverAgain(cluster.scheduler))
-                    await self._run(client, flow, drive, info)
+                    # Dask does not see what lanes do, and would take away workers that it takes for idle.
+                    own = cluster.scheduler if not self.adapt_kwargs else None
+                    await self._run(client, flow, drive, info, own)
 
     async def _at(self, address: str, options: Mapping[str, Any], flow: Flow, drive: Drive, info: RunInfo) -> None:
         try:
@@ -100,15 +104,16 @@ class DaskExecutor:
         async with client:
             await self._run(client, flow, drive, info)
 
-    async def _run(self, client: Client, flow: Flow, drive: Drive, info: RunInfo) -> None:
+    async def _run(
+        self, client: Client, flow: Flow, drive: Drive, info: RunInfo, scheduler: Scheduler | None = None
+    ) -> None:
         plugin = ProgramPlugin(PickledProgram.of(flow, uuid.uuid4().hex))
         await client.register_plugin(plugin)
         begin = replace(info.begin(), given={i: replace(g, ref=held(g.ref)) for i, g in info.given.items()})
         # What was given is needed here only.
-        session = DaskSession(
-            client, DeliveredProgram(plugin.program.id), replace(info, given={}), drive, FlowProgram.of(flow)
-        )
-        session.start()
+        delivered = DeliveredProgram(plugin.program.id)
+        session = make_session(client, scheduler, delivered, replace(info, given={}), drive, FlowProgram.of(flow))
+        await session.start()
         path = self.performance_report_path
         try:
             async with performance_report(filename=path) if path is not None else contextlib.nullcontext():

@@ -14,7 +14,7 @@ import logging
 import pickle
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,7 @@ from headwater.executors.beside import Beside
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
 from headwater.executors.here import call_of, ended
+from headwater.executors.inline import Inline, loaded
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import Outcome
@@ -52,6 +53,7 @@ WORDS_SECONDS = 30.0
 # A result of this process up to this size travels with each task that reads it.
 HELD_BYTES = 64 << 10
 
+WORKER_LOST = "the worker that ran it, or was about to, went away"
 INPUT_LOST = "an input it needs was lost with the worker that held it"
 
 TaskRunId = tuple[int, int, int]  # task, map index, run count
@@ -84,21 +86,26 @@ def held(ref: Any) -> Any:
     return ref if ref is NO_REF else Held(ref)
 
 
-def _numbered(given: Input, refs: dict[Any, int]) -> Input:
-    """Return an input whose refs are numbers, and collect the futures that they stand for."""
-    if isinstance(given, Whole) and isinstance(given.ref, Held):
-        return Value(given.ref.value)
+def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
+    """Return an input in which each whole result is what *change* makes of its ref."""
     match given:
         case Whole(ref):
-            return Whole(refs.setdefault(ref, len(refs)))
+            return change(ref)
         case Item(source, index):
-            return Item(_numbered(source, refs), index)
+            return Item(mapped_refs(source, change), index)
         case Gathered(parts):
-            return Gathered(tuple(_numbered(part, refs) for part in parts))
+            return Gathered(tuple(mapped_refs(part, change) for part in parts))
         case Flat(source):
-            return Flat(_numbered(source, refs))
+            return Flat(mapped_refs(source, change))
         case _:
             return given
+
+
+def numbered(given: Input, refs: dict[Any, int]) -> Input:
+    """Return an input whose refs are numbers, and collect what they stand for."""
+    return mapped_refs(
+        given, lambda ref: Value(ref.value) if isinstance(ref, Held) else Whole(refs.setdefault(ref, len(refs)))
+    )
 
 
 class DaskSession:
@@ -117,7 +124,7 @@ class DaskSession:
         self._following: set[asyncio.Task[None]] = set()
         self._endings: dict[TaskRunId, asyncio.Future[PackedOutcome]] = {}
 
-    def start(self) -> None:
+    async def start(self) -> None:
         self._client.subscribe_topic(self._topic, self._on_word)
 
     def _on_word(self, event: tuple[float, tuple[Any, ...]]) -> None:
@@ -138,7 +145,7 @@ class DaskSession:
             self._follow(self._run_beside(command))
             return
         refs: dict[Any, int] = {}
-        inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
+        inputs = {key: numbered(given, refs) for key, given in command.inputs.items()}
         name = (command.task, command.map_index, command.run_count)
         child = "" if command.map_index == UNMAPPED else f"-{command.map_index}"
         future = self._client.submit(
@@ -164,11 +171,13 @@ class DaskSession:
     async def _run_beside(self, command: SubmitTask) -> None:
         """Run a task in this process: its inputs come here, and its result goes to the workers."""
         refs: dict[Any, int] = {}
-        inputs = {key: _numbered(given, refs) for key, given in command.inputs.items()}
-        values = await self._client.gather(list(refs), errors="skip")
-        if len(values) < len(refs):
+        inputs = {key: numbered(given, refs) for key, given in command.inputs.items()}
+        futures = {number: ref for ref, number in refs.items() if isinstance(ref, Future)}
+        found = await self._client.gather(futures, errors="skip")
+        if len(found) < len(futures):
             self._crash(command, INPUT_LOST)
             return
+        values = found | {number: loaded(ref) for ref, number in refs.items() if number not in futures}
         known: dict[str, Input] = {k: Value(resolve(given, values.__getitem__)) for k, given in inputs.items()}
         events: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -197,7 +206,7 @@ class DaskSession:
         elif future.status == "finished":
             self._drive.post(await self._success(command, future))
         elif isinstance(error, KilledWorker):
-            self._crash(command, "the worker that ran it, or was about to, went away")
+            self._crash(command, WORKER_LOST)
         elif error is None or future.status in ("cancelled", "lost"):
             self._crash(command, INPUT_LOST)
         else:
@@ -214,6 +223,10 @@ class DaskSession:
         finally:
             self._endings.pop(name, None)
         return ended(command, packed.load(future))
+
+    def _later(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Do it when the engine is done with the event that it is at."""
+        asyncio.get_running_loop().call_soon(call, *arguments)
 
     def _crashed(self, command: SubmitTask, reason: str) -> TaskCrashed:
         return TaskCrashed(command.task, command.run_count, time.time(), reason, command.map_index)
@@ -233,11 +246,21 @@ class DaskSession:
         for number, (i, run) in enumerate(runs):
             if isinstance(run.ref, Held):
                 run.ref = run.ref.value
+            elif isinstance(run.ref, Inline):
+                run.ref = self._loaded(i, run.ref)
             elif number in held:
                 if number not in values:
                     name = self._drive.run.plan.tasks[i].name
                     logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
                 run.ref = values.get(number)
+
+    def _loaded(self, task: int, ref: Inline) -> Any:
+        try:
+            return ref.load()
+        except Exception as error:
+            name = self._drive.run.plan.tasks[task].name
+            logger.warning("Task '%s': its result cannot be read here and reads as None: %s", name, summary_of(error))
+            return None
 
     def close(self) -> None:
         for following in self._following:

@@ -18,6 +18,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from headwater.engine.events import NO_REF
 from headwater.engine.inputs import Input, resolve
+from headwater.executors.inline import loaded
 from headwater.executors.program import BoundTask, PickledProgram, Program, RunInfo
 from headwater.executors.wire import PackedOutcome, pack, pickle_value
 from headwater.executors.work import Outcome, TaskCall, run_task
@@ -72,7 +73,7 @@ def run_on_worker(program: Program, info: RunInfo, topic: str, work: WorkerCall,
         program,
         info,
         work.call,
-        lambda: {key: resolve(given, refs.__getitem__) for key, given in work.inputs.items()},
+        lambda: {key: resolve(given, lambda ref: loaded(refs[ref])) for key, given in work.inputs.items()},
         began=began,
         finish=check_portable,
     )

@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.core.context import context, dates
 from headwater.core.signals import LOOP, Signal
@@ -37,8 +37,7 @@ from headwater.executors.program import BoundTask, Program, RunInfo
 from headwater.executors.stdout import logged_stdout
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCall:
+class TaskCall(NamedTuple):
     """One task run, as it is sent to where it runs; `SubmitTask` with its inputs resolved."""
 
     slug: str

@@ -28,7 +28,7 @@ from headwater.pod.handover import Handover, read_handover
 from headwater.pod.report import final_report, status_of, verdict
 from headwater.pod.reporter import Reporter, StatusApi
 from headwater.resources.conditions import RunState
-from headwater.resources.names import RUN_FOLDER, SCHEDULER_PORT
+from headwater.resources.names import RECORDS_PORT, RUN_FOLDER, SCHEDULER_PORT
 from headwater.run import begin_flow, end_flow, log_end
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     import dask
     from distributed import Client, Scheduler
 
-    from headwater.executors.dask_session import SCHEDULER_CONFIG, DaskSession, NeverAgain
+    from headwater.executors.dask_closing import closed_quietly
+    from headwater.executors.dask_session import SCHEDULER_CONFIG, NeverAgain
+    from headwater.executors.lanes.choice import make_session
     from headwater.pod.tls import security
 
     # A worker looks whether the port is open before it speaks TLS.
@@ -142,14 +144,14 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
         dashboard=False,
         dashboard_address="127.0.0.1:0",
     )
-    async with scheduler:
+    async with closed_quietly(scheduler):
         scheduler.add_plugin(NeverAgain(scheduler))
         listeners = [listener.contact_address for listener in scheduler.listeners]
         inproc = next(address for address in listeners if address.startswith("inproc"))
-        async with Client(inproc, asynchronous=True, security=scheduler.security) as client:
+        async with closed_quietly(Client(inproc, asynchronous=True, security=scheduler.security)) as client:
             program = EntrypointProgram(handover.entrypoint, process.source_folders())
-            session = DaskSession(client, program, info, drive)
-            session.start()
+            session = make_session(client, scheduler, program, info, drive, program, ("0.0.0.0", RECORDS_PORT))
+            await session.start()
             client.subscribe_topic(lines.TOPIC, lines.show)
             await run_async(drive, info.begin(), session)
             session.close()

@@ -40,6 +40,7 @@ RUN_FOLDER = "/etc/headwater/run"  # the attempt's Secret: run.json and the TLS 
 SOURCE_FOLDER = "/etc/headwater/source"  # the version's source.files
 TOKEN_FOLDER = "/var/run/secrets/headwater.dev"  # the pod's own token
 SCHEDULER_PORT = 8786
+RECORDS_PORT = 8787  # where lanes tell what they have run
 
 
 def version_name(flow: str, number: int) -> str:

@@ -1,0 +1,242 @@
+"""What is ready becomes batches, and batches go to workers with room."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+from distributed import Future, Scheduler
+
+from headwater.core.states import Failed
+from headwater.engine.drive import Drive
+from headwater.engine.events import SubmitTask, TaskCrashed
+from headwater.executors.dask_session import INPUT_LOST, numbered
+from headwater.executors.here import ended
+from headwater.executors.lanes.batch import CLOSE, RECALL, RUN, Name
+from headwater.executors.lanes.book import Book
+from headwater.executors.lanes.fuse import LONGEST, followers, next_inputs
+from headwater.executors.lanes.making import Making
+from headwater.executors.lanes.sizes import IN_FLIGHT, Durations
+from headwater.executors.work import Outcome
+
+# A batch's inputs have at most so many bytes, unless one task run alone has more.
+BATCH_INPUT_BYTES = 64 << 20
+# From this size on it matters where an input is.
+HEAVY_BYTES = 1 << 20
+# How long a thread may be idle before the steps that wait behind a long one elsewhere are called back.
+RECALL_SECONDS = 0.1
+
+
+def name_of(command: SubmitTask) -> Name:
+    return command.task, command.map_index, command.run_count
+
+
+@dataclass
+class Place:
+    """A worker with lanes: its address, its threads, and the batches that it has."""
+
+    address: str
+    threads: int
+    batches: dict[int, list[Name]] = field(default_factory=dict)
+    called_back: set[int] = field(default_factory=set)
+
+    @property
+    def room(self) -> int:
+        return self.threads * IN_FLIGHT - len(self.batches)
+
+    @property
+    def idle(self) -> bool:
+        return len(self.batches) < self.threads
+
+
+class Dispatcher:
+    """The task runs that are ready, and the workers. Used in the scheduler's event loop only."""
+
+    def __init__(self, scheduler: Scheduler, drive: Drive, book: Book) -> None:
+        self._scheduler = scheduler
+        self._drive = drive
+        self._book = book
+        self._loop = asyncio.get_running_loop()
+        self._places: dict[str, Place] = {}
+        self._ready: deque[SubmitTask] = deque()
+        self._alone: set[Name] = set()  # to be sent by themselves: what is with them may spoil them
+        self._followers = followers(drive.run.plan)
+        self._durations = Durations()
+        self._numbers = itertools.count(1)
+        self._armed = False
+        self._closed = False
+        self._recall: asyncio.TimerHandle | None = None
+
+    def add(self, place: Place) -> None:
+        self._places[place.address] = place
+        self._arm()
+
+    def remove(self, address: str) -> Place | None:
+        return self._places.pop(address, None)
+
+    def put(self, commands: Iterable[SubmitTask], alone: bool = False) -> None:
+        """Take task runs that are ready; *alone* each in a batch of its own."""
+        for command in commands:
+            self._ready.append(command)
+            if alone:
+                self._alone.add(name_of(command))
+        self._arm()
+
+    @property
+    def has_places(self) -> bool:
+        return bool(self._places)
+
+    def take_all(self) -> list[SubmitTask]:
+        """Give back all that is ready."""
+        found = list(self._ready)
+        self._ready.clear()
+        return found
+
+    def done(self, address: str, number: int) -> list[Name]:
+        """A batch has left its worker; return the names of its task runs."""
+        self._arm()
+        place = self._places.get(address)
+        if place is None:
+            return []
+        place.called_back.discard(number)
+        return place.batches.pop(number, [])
+
+    def saw(self, command: SubmitTask, seconds: float) -> None:
+        self._durations.saw(self._drive.run.plan.tasks[command.task].name, seconds)
+
+    def close(self) -> None:
+        self._closed = True
+        if self._recall is not None:
+            self._recall.cancel()
+        for place in self._places.values():
+            self._tell(place.address, {"op": CLOSE})
+
+    def _tell(self, address: str, message: dict[str, Any]) -> None:
+        stream = self._scheduler.stream_comms.get(address)
+        if stream is not None and not stream.closed():
+            stream.send(message)
+
+    def _arm(self) -> None:
+        if not self._armed and not self._closed:
+            self._armed = True
+            self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._armed = False
+        while self._ready:
+            place = self._choose(self._ready[0])
+            if place is None:
+                break
+            self._fill(place)
+        if not self._ready and self._recall is None and any(place.idle for place in self._places.values()):
+            self._recall = self._loop.call_later(RECALL_SECONDS, self._call_back)
+
+    def _choose(self, command: SubmitTask) -> Place | None:
+        """Return where the next batch goes: where a heavy input of its is, else where there is most room."""
+        free = [place for place in self._places.values() if place.room > 0]
+        if not free:
+            return None
+        heavy = self._holders_of_heavy(command)
+        return max(free, key=lambda place: (place.address in heavy and place.idle, place.room / place.threads))
+
+    def _holders_of_heavy(self, command: SubmitTask) -> set[str]:
+        refs: dict[Any, int] = {}
+        for given in command.inputs.values():
+            numbered(given, refs)
+        found = set()
+        for ref in refs:
+            state = self._scheduler.tasks.get(ref.key) if isinstance(ref, Future) else None
+            if state is not None and state.nbytes >= HEAVY_BYTES:
+                found |= {worker.address for worker in state.who_has or ()}
+        return found
+
+    def _fill(self, place: Place) -> None:
+        """Make a batch of what is ready, and send it."""
+        plan = self._drive.run.plan
+        threads = sum(each.threads for each in self._places.values())
+        names = (plan.tasks[command.task].name for command in self._ready)
+        alone = name_of(self._ready[0]) in self._alone
+        size = 1 if alone else self._durations.batch_size(names, len(self._ready), threads)
+        self._durations.sent(plan.tasks[self._ready[0].task].name, size)
+        making = Making(self._scheduler)
+        while size and self._ready and not (making.steps and making.bytes > BATCH_INPUT_BYTES):
+            size -= 1
+            command = self._ready.popleft()
+            if not making.add(name_of(command), command, self._drive):
+                self._fail(command, INPUT_LOST)
+                continue
+            self._book.send(name_of(command), command)
+            if not alone:
+                self._fuse(making, command)
+        if making.steps:
+            self._send(place, making)
+
+    def _fuse(self, making: Making, command: SubmitTask) -> None:
+        """Put those that can follow behind a task run, one after another."""
+        run, i, index = self._drive.run, command.task, command.map_index
+        for _ in range(LONGEST):
+            after = self._followers[i]
+            if after is None:
+                return
+            inputs = next_inputs(run, (i, index), after, making.last_result)
+            name = (after, index, 1)
+            if inputs is None or self._book.knows(name):
+                return
+            follower = SubmitTask(after, 1, inputs, index)
+            if not making.add(name, follower, self._drive, after=len(making.steps) - 1):
+                return
+            self._book.send(name, None)
+            i = after
+
+    def _send(self, place: Place, making: Making) -> None:
+        number = next(self._numbers)
+        batch = making.batch(number)
+        try:
+            data = cloudpickle.dumps(batch)
+        except Exception:
+            self._send_what_pickles(place, making)
+            return
+        place.batches[number] = [step.name for step in batch.steps]
+        self._tell(place.address, {"op": RUN, "number": number, "batch": data})
+
+    def _send_what_pickles(self, place: Place, making: Making) -> None:
+        """Something in a batch cannot travel: what is to blame fails, the others are sent anew, one by one."""
+        for step in making.steps:
+            for command in self._book.put_back([step.name]):
+                try:
+                    cloudpickle.dumps(step)
+                except Exception as error:
+                    name = self._drive.run.plan.tasks[command.task].name
+                    words = f'an argument of task "{name}" cannot be pickled and so cannot travel to a worker ({error})'
+                    failure = Outcome(Failed(words, TypeError(words)))
+                    self._loop.call_soon(self._drive.post, ended(command, failure))
+                else:
+                    self._ready.append(command)
+        self._arm()
+
+    def _call_back(self) -> None:
+        """A thread is idle and nothing is ready: take back what waits behind others."""
+        self._recall = None
+        if self._ready or not any(place.idle for place in self._places.values()):
+            return
+        busiest = max(self._places.values(), key=self._waiting_at)
+        if self._waiting_at(busiest) <= busiest.threads:
+            return  # nothing waits behind what runs
+        for number in busiest.batches:
+            if number not in busiest.called_back:
+                busiest.called_back.add(number)
+                self._tell(busiest.address, {"op": RECALL, "number": number})
+
+    def _waiting_at(self, place: Place) -> int:
+        """How many task runs a worker has, those ahead left out: they wait for their own chain only."""
+        return sum(name in self._book.sent for names in place.batches.values() for name in names)
+
+    def _fail(self, command: SubmitTask, reason: str) -> None:
+        crash = TaskCrashed(command.task, command.run_count, time.time(), reason, command.map_index)
+        self._loop.call_soon(self._drive.post, crash)
