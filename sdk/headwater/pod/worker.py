@@ -45,6 +45,7 @@ def main() -> None:
     import dask
     import distributed  # noqa: F401  # the long part of the start, before anybody waits for this worker
 
+    import headwater.executors.lanes.worker  # noqa: F401  # likewise: its first task run is waited for
     from headwater.executors.dask_worker import AFTER_TASK_RUN
 
     AFTER_TASK_RUN.append(lines.send)

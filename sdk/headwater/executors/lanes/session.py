@@ -39,7 +39,7 @@ LAST_WORDS_SECONDS = 5.0
 
 def missing_parts(scheduler: Scheduler) -> list[str]:
     """Return which of the parts that lanes need this version of distributed has not got."""
-    wanted = [(scheduler, name) for name in ("stream_handlers", "stream_comms", "update_data", "client_releases_keys")]
+    wanted = [(scheduler, name) for name in ("client_comms", "stream_comms", "update_data", "client_releases_keys")]
     wanted += [(Worker, name) for name in ("update_data", "batched_send")]
     return [f"{owner}.{name}" for owner, name in wanted if not hasattr(owner, name)]
 
@@ -74,6 +74,9 @@ class LaneSession(DaskSession):
         self._loop = asyncio.get_running_loop()
         context = self._scheduler.security.get_listen_args("scheduler").get("ssl_context")
         self._meeting = await self._server.start(*self._meet_at, context)
+        # Each message at once: those of lanes are few and large, and somebody waits for each.
+        for stream in (self._client.scheduler_comm, *self._scheduler.client_comms.values()):
+            stream.interval = 0
         self._scheduler.add_plugin(self._plugin)
         for address in list(self._scheduler.workers):
             self.open(address)
@@ -97,7 +100,6 @@ class LaneSession(DaskSession):
         threads = await self._opened(address)
         self._opening -= 1
         if threads is not None and address in self._scheduler.workers:
-            self._scheduler.stream_comms[address].interval = 0
             self._dispatcher.add(Place(address, threads))
         elif not self._dispatcher.has_places and not self._opening and address in self._scheduler.workers:
             logger.warning("Task runs go as Dask tasks: no worker has lanes")
@@ -107,6 +109,8 @@ class LaneSession(DaskSession):
 
     async def _opened(self, address: str) -> int | None:
         """Open the lanes of a worker and return how many they are, None when that does not work."""
+        if address in self._scheduler.stream_comms:
+            self._scheduler.stream_comms[address].interval = 0
         future = self._client.submit(
             open_lanes,
             self._program,

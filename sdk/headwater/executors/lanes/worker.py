@@ -93,6 +93,7 @@ class Lanes:
         self._side = RecordSender(meeting, worker)
 
     def open(self) -> int:
+        self._worker.batched_stream.interval = 0
         senders = [RecordSender(self._meeting, self._worker) for _ in range(self._count)]
         for number, sender in enumerate(senders):
             lane = partial(copy_context().run, self._serve, sender)
