@@ -48,11 +48,18 @@ def plain_zone(zone: tzinfo | None, what: str) -> tzinfo:
     """Return the standard library's object for *zone*, which may be of another one's making; UTC for None."""
     if zone is None:
         return UTC
-    name = getattr(zone, "key", None) or getattr(zone, "zone", None)
+    name = getattr(zone, "key", None) or getattr(zone, "zone", None) or _name_of_file(zone)
     if isinstance(name, str):
         return UTC if name == "UTC" else find_zone(name, f"{what}: time zone")
     fixed = zone.utcoffset(None)
     return zone if fixed is None else timezone(fixed)
+
+
+def _name_of_file(zone: tzinfo) -> str | None:
+    """Return the name of a zone that dateutil has read from a file, as its releases before 3 tell no other."""
+    file = str(getattr(zone, "_filename", ""))
+    name = file.rpartition("zoneinfo/")[2]
+    return name if name in available_timezones() else None
 
 
 def utc(moment: datetime) -> datetime:
