@@ -128,8 +128,8 @@ def command(name: Name) -> SubmitTask:
 
 def test_records_of_those_ahead_wait_for_the_engine() -> None:
     book = Book()
-    book.send(A, command(A))
-    book.send(B, None)
+    book.send(A, command(A), "w0")
+    book.send(B, None, "w0")
     assert [told.record for told in book.take(ended(A))] == [ended(A)]
     assert book.take(Began(B, 0.0, None)) == book.take(ended(B)) == []
     told = book.submit(B, command(B))
@@ -142,25 +142,36 @@ def test_records_of_those_ahead_wait_for_the_engine() -> None:
 def test_after_a_loss_only_what_was_surely_not_begun_is_run_elsewhere(certain: bool) -> None:
     book = Book()
     for name in (A, B, C):
-        book.send(name, command(name))
+        book.send(name, command(name), "w0")
     book.take(Began(A, 0.0, None))
     book.take(ended(A))
     book.take(Began(B, 0.0, None))
-    judged = book.judge([A, B, C], certain)
+    judged = book.judge("w0", certain)
     assert judged.crashed == ([command(B)] if certain else [command(B), command(C)])
     assert judged.again == ([command(C)] if certain else [])
 
 
 def test_what_was_begun_ahead_on_a_lost_worker_is_not_run_again_unseen() -> None:
     book = Book()
-    book.send(A, command(A))
-    book.send(B, None)
-    book.send(C, None)
+    book.send(A, command(A), "w0")
+    book.send(B, None, "w0")
+    book.send(C, None, "w0")
     book.take(ended(A))
     book.take(Began(B, 0.0, None))
-    book.judge([A, B, C], certain=True)
+    book.judge("w0", certain=True)
     assert book.submit(B, command(B)) is None
     assert not book.knows(C)
+
+
+def test_what_was_called_back_from_a_worker_is_not_lost_with_it() -> None:
+    book = Book()
+    for name in (A, B):
+        book.send(name, command(name), "w0")
+    assert book.put_back([B]) == [command(B)]
+    book.send(B, command(B), "w1")
+    judged = book.judge("w0", certain=True)
+    assert (judged.crashed, judged.again) == ([], [command(A)])
+    assert book.sent == {B: command(B)}
 
 
 # On real workers

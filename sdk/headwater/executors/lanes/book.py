@@ -36,6 +36,7 @@ class Book:
     """The task runs of one run that are in batches."""
 
     sent: dict[Name, SubmitTask] = field(default_factory=dict)
+    at: dict[Name, str] = field(default_factory=dict)  # the worker that has it, of those sent and ahead
     ahead: set[Name] = field(default_factory=set)
     begun: set[Name] = field(default_factory=set)
     early: dict[Name, list[StepRecord]] = field(default_factory=dict)
@@ -45,8 +46,9 @@ class Book:
         """Whether this task run need not be sent: it is in a batch, or was on a worker that is lost."""
         return name in self.sent or name in self.ahead or name in self.early or name in self.doubtful
 
-    def send(self, name: Name, command: SubmitTask | None) -> None:
-        """Note a task run that goes into a batch; *command* is None for one that the engine has not submitted."""
+    def send(self, name: Name, command: SubmitTask | None, worker: str) -> None:
+        """Note a task run that goes to a worker; *command* is None for one that the engine has not submitted."""
+        self.at[name] = worker
         if command is None:
             self.ahead.add(name)
         else:
@@ -75,6 +77,7 @@ class Book:
             return []
         if not isinstance(record, Began):
             del self.sent[name]
+            self.at.pop(name, None)
             self.begun.discard(name)
         return [Told(command, record)]
 
@@ -83,16 +86,18 @@ class Book:
         found = []
         for name in names:
             self.ahead.discard(name)
+            self.at.pop(name, None)
             command = self.sent.pop(name, None)
             if command is not None:
                 found.append(command)
         return found
 
-    def judge(self, names: Iterable[Name], certain: bool) -> Judged:
-        """The worker of these is lost. It is *certain* when all that it has written was read: then what was not begun
-        was not run."""
+    def judge(self, worker: str, certain: bool) -> Judged:
+        """A worker is lost. It is *certain* when all that it has written was read: then what was not begun was not
+        run. What was called back from it and sent elsewhere is not its any more."""
         judged = Judged([], [])
-        for name in names:
+        for name in [name for name, holder in self.at.items() if holder == worker]:
+            del self.at[name]
             began = name in self.begun or not certain
             self.begun.discard(name)
             if name in self.sent:

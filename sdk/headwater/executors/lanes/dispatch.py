@@ -171,13 +171,13 @@ class Dispatcher:
             if not making.add(name_of(command), command, self._drive):
                 self._fail(command, INPUT_LOST)
                 continue
-            self._book.send(name_of(command), command)
+            self._book.send(name_of(command), command, place.address)
             if not alone:
-                self._fuse(making, command)
+                self._fuse(making, command, place)
         if making.steps:
             self._send(place, making)
 
-    def _fuse(self, making: Making, command: SubmitTask) -> None:
+    def _fuse(self, making: Making, command: SubmitTask, place: Place) -> None:
         """Put those that can follow behind a task run, one after another."""
         run, i, index = self._drive.run, command.task, command.map_index
         for _ in range(LONGEST):
@@ -191,7 +191,7 @@ class Dispatcher:
             follower = SubmitTask(after, 1, inputs, index)
             if not making.add(name, follower, self._drive, after=len(making.steps) - 1):
                 return
-            self._book.send(name, None)
+            self._book.send(name, None, place.address)
             i = after
 
     def _send(self, place: Place, making: Making) -> None:
@@ -235,7 +235,8 @@ class Dispatcher:
 
     def _waiting_at(self, place: Place) -> int:
         """How many task runs a worker has, those ahead left out: they wait for their own chain only."""
-        return sum(name in self._book.sent for names in place.batches.values() for name in names)
+        at = self._book.at
+        return sum(at[name] == place.address for name in self._book.sent if name in at)
 
     def _fail(self, command: SubmitTask, reason: str) -> None:
         crash = TaskCrashed(command.task, command.run_count, time.time(), reason, command.map_index)

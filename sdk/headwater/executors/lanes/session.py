@@ -1,8 +1,8 @@
 """The engine's side of lanes: a session on a scheduler in this process.
 
 What the engine submits is gathered until the loop is free, made into batches, and sent to workers with room; records
-come back and become events. A task run that no lane can take, as it asks for resources,
-goes as a Dask task; one beside the engine stays here.
+come back and become events. A task run that no lane can take, as it asks for resources, goes as a Dask task; one beside
+the engine stays here.
 """
 
 from __future__ import annotations
@@ -138,7 +138,6 @@ class LaneSession(DaskSession):
             self._follow(self._judge(place))
 
     async def _judge(self, place: Place) -> None:
-        names = [name for batch in place.batches.values() for name in batch]
         certain = True
         try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
@@ -146,7 +145,7 @@ class LaneSession(DaskSession):
                     await asyncio.sleep(0.01)
         except TimeoutError:
             certain = False
-        judged = self._book.judge(names, certain)
+        judged = self._book.judge(place.address, certain)
         for command in judged.crashed:
             self._crash(command, WORKER_LOST)
         self._dispatcher.put(judged.again)

@@ -150,7 +150,7 @@ class Lanes:
         except BaseException as error:  # of ours, or memory: who waits for the batch must hear of it
             logger.exception("A lane of this worker has failed")
             failure = pack(Outcome(Failed(summary_of(error), error)))
-            for step in batch.steps[max(0, running.begun - 1) :]:
+            for step in batch.steps[max(0, running.begun - 1) : running.called_back]:
                 sender.later(Ended(step.name, time.time(), 0.0, failure, None, None, 0, None))
         with self._lock:
             self._running.pop(batch.number, None)
