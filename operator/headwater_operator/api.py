@@ -73,8 +73,12 @@ class Api:
         body = {"metadata": {"resourceVersion": resource_version}, "status": status}
         return await self._request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
-    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
-        await self._request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
+        """Delete an object; with a uid, refused as a Conflict when its name is another's by now."""
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        await self._request("DELETE", kind.path(namespace, name), body=body)
 
     async def delete_all(self, kind: Kind, namespace: str, selector: str) -> None:
         await self._request("DELETE", kind.path(namespace), params={"labelSelector": selector})

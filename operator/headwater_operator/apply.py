@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from headwater.core.errors import ClusterError
+from headwater.resources.names import CLAIM, ROLE_LABEL
 from headwater_operator.api import Api, ApiError
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import (
@@ -58,7 +59,8 @@ class Applier:
         await self._all(self.create(wanted) for wanted in plan.create if wanted["kind"] != POD.name)
         pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] == POD.name]
         status = [self.write_status(kind, manifest, plan.status)] if plan.status is not None else []
-        await self._all([*pods, *status])
+        patches = [self.write_status(patch.kind, patch.manifest, patch.status) for patch in plan.patches]
+        await self._all([*pods, *status, *patches])
 
     async def _all(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
         results = await asyncio.gather(*work, return_exceptions=True)
@@ -84,7 +86,7 @@ class Applier:
             if kind is SECRET:
                 made = await self._make_anew(wanted)
             else:
-                made = await self._api.get(kind, namespace, name) if kind in READ else wanted
+                made = await self._api.get(kind, namespace, name) if kind in READ or is_claim(wanted) else wanted
             _check_owner(wanted, made)
         self._remember(kind, made)
 
@@ -116,7 +118,7 @@ class Applier:
             self._cache.add_secret(namespace, name)
         elif kind is SERVICE_ACCOUNT:
             self._cache.accounts.add(namespace)
-        elif kind in (POD, FLOW_VERSION):
+        elif kind in (POD, FLOW_VERSION) or is_claim(made):
             self._cache.upsert(kind, made)
 
     def _is_wanted(self, made: Manifest) -> bool:
@@ -158,9 +160,10 @@ class Applier:
                 await self._api.delete_all(delete.kind, namespace, delete.selector)
             else:
                 assert delete.name is not None
-                await self._api.delete(delete.kind, namespace, delete.name)
+                await self._api.delete(delete.kind, namespace, delete.name, delete.uid)
         except ApiError as error:
-            if error.status != 404:
+            another = delete.uid is not None and error.reason == "Conflict"
+            if error.status != 404 and not another:
                 raise
         if delete.name is not None:
             self._cache.forget(delete.kind, namespace, delete.name)
@@ -169,6 +172,11 @@ class Applier:
 def is_owned(manifest: Manifest, uid: str) -> bool:
     """Whether the object of this uid owns another."""
     return any(owner["uid"] == uid for owner in manifest["metadata"].get("ownerReferences", []))
+
+
+def is_claim(manifest: Manifest) -> bool:
+    """Whether an object is the ConfigMap that keeps how the run of an idempotency key ended."""
+    return bool(manifest["metadata"].get("labels", {}).get(ROLE_LABEL) == CLAIM)
 
 
 def _check_owner(wanted: Manifest, found: Manifest) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from headwater.resources.names import FLOW_LABEL, RUN_LABEL, VERSION_LABEL
-from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, SECRET, SERVICE, Kind, Manifest
+from headwater.resources.names import CLAIM, FLOW_LABEL, ROLE_LABEL, RUN_LABEL, VERSION_LABEL
+from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, SECRET, SERVICE, Kind, Manifest
 
 Key = tuple[str, str]  # namespace, name
 
@@ -51,7 +51,8 @@ class Cache:
         """Forget a deleted object, unless one of the same name has taken its place."""
         metadata = manifest["metadata"]
         key = (metadata["namespace"], metadata["name"])
-        self._deleted[metadata["uid"]] = None
+        if kind is not CONFIG_MAP:  # which is also told as deleted when somebody takes its label off
+            self._deleted[metadata["uid"]] = None
         if len(self._deleted) > REMEMBERED_DELETIONS:
             del self._deleted[next(iter(self._deleted))]
         held = self._objects[kind.name].get(key)
@@ -82,6 +83,19 @@ class Cache:
 
     def pods_of_run(self, namespace: str, run: str) -> list[Manifest]:
         return self._owned(POD, "run", namespace, run)
+
+    def pods_of_flow(self, namespace: str, flow: str) -> list[Manifest]:
+        """The pods of a flow's runs."""
+        return self._owned(POD, "flow", namespace, flow)
+
+    def flows_in(self, namespace: str) -> list[Manifest]:
+        return self._owned(FLOW, "namespace", namespace, "")
+
+    def config_maps(self, namespace: str, role: str) -> list[Manifest]:
+        return self._owned(CONFIG_MAP, "role", namespace, role)
+
+    def claims_of(self, namespace: str, flow: str) -> list[Manifest]:
+        return self._owned(CONFIG_MAP, "flow", namespace, flow)
 
     def pods_of_version(self, namespace: str, version: str) -> list[Manifest]:
         return self._owned(POD, "version", namespace, version)
@@ -139,8 +153,16 @@ def _owners(kind: Kind, manifest: Manifest) -> list[tuple[str, str, str, str]]:
     if kind is POD:
         labels = manifest["metadata"].get("labels", {})
         if RUN_LABEL in labels:
-            return [(kind.name, "run", namespace, labels[RUN_LABEL])]
+            run = (kind.name, "run", namespace, labels[RUN_LABEL])
+            return [run, (kind.name, "flow", namespace, labels[FLOW_LABEL])] if FLOW_LABEL in labels else [run]
         if VERSION_LABEL in labels and FLOW_LABEL in labels:
             return [(kind.name, "version", namespace, labels[VERSION_LABEL])]
-    assert kind in (FLOW, POD), f"no index for {kind.name}"
+    if kind is FLOW:
+        return [(kind.name, "namespace", namespace, "")]
+    if kind is CONFIG_MAP:
+        labels = manifest["metadata"].get("labels", {})
+        role = labels.get(ROLE_LABEL, "")
+        claim = role == CLAIM and FLOW_LABEL in labels
+        return [(kind.name, "flow", namespace, labels[FLOW_LABEL])] if claim else [(kind.name, "role", namespace, role)]
+    assert kind is POD, f"no index for {kind.name}"
     return []

@@ -15,11 +15,12 @@ from typing import Any
 import kopf
 
 from headwater.core.errors import ClusterError
-from headwater.resources.names import FLOW_LABEL, GROUP, RUN_LABEL, VERSION, VERSION_LABEL
+from headwater.resources.names import CLAIM, FLOW_LABEL, GROUP, LIMITS, ROLE_LABEL, RUN_LABEL, VERSION, VERSION_LABEL
 from headwater_operator.api import Api, connect
 from headwater_operator.apply import Applier
 from headwater_operator.cache import Cache
-from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.line import front, front_of_limits, is_waiting, to_wake, to_wake_by_pod
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.settings import Settings
@@ -31,6 +32,8 @@ RESYNC_SECONDS = 60.0
 RESYNCS_PER_READ = 10
 # A Flow shows counts of its runs: it need not be written for each of a handful of quick changes.
 FLOW_SUMMARY_SECONDS = 2.0
+# What is watched of kinds that are not ours alone.
+SELECTORS = {POD.name: FLOW_LABEL, CONFIG_MAP.name: f"{ROLE_LABEL} in ({CLAIM},{LIMITS})"}
 # A reconciliation that takes longer, or a key that waits longer, means that the operator is stuck.
 STUCK_SECONDS = 120.0
 
@@ -47,7 +50,7 @@ class Operator:
 
     async def start(self) -> None:
         """Read everything, then begin: a run must not be judged while its flow or pods are still unread."""
-        await self._read(FLOW, FLOW_VERSION, FLOW_RUN, POD)
+        await self._read(FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP)
         self.queue.start()
         await self.enqueue_all()
         self._resync = asyncio.create_task(self._resync_for_ever())
@@ -63,7 +66,7 @@ class Operator:
         interrupted for long, nobody tells of what was deleted meanwhile."""
         for kind in kinds:
             before = list(self.cache.all(kind))
-            found = await self.api.list(kind, FLOW_LABEL if kind is POD else None)
+            found = await self.api.list(kind, SELECTORS.get(kind.name))
             for manifest in found:
                 self.cache.upsert(kind, manifest)
             there = {manifest["metadata"]["uid"] for manifest in found}
@@ -81,7 +84,7 @@ class Operator:
             await asyncio.sleep(RESYNC_SECONDS)
             everything = count % RESYNCS_PER_READ == 0
             try:
-                await self._read(*((FLOW, FLOW_VERSION, FLOW_RUN, POD) if everything else (POD,)))
+                await self._read(*((FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP) if everything else (POD,)))
             except ClusterError as error:
                 logger.warning("The objects could not be read anew: %s", error)
             await self.enqueue_all()
@@ -92,18 +95,27 @@ class Operator:
             self.cache.remove(kind, manifest)
         elif not self.cache.upsert(kind, manifest):
             return
+        namespace, deleted = manifest["metadata"]["namespace"], event == "DELETED"
         if kind is POD:
             await self._enqueue_owner(manifest)
+            await self._enqueue(to_wake_by_pod(self.cache, manifest, deleted))
+            return
+        if kind is CONFIG_MAP:
+            await self._enqueue(front_of_limits(self.cache, namespace))
             return
         await self.queue.add(_key(kind, manifest))
-        namespace = manifest["metadata"]["namespace"]
         if kind is FLOW_RUN:
+            await self._enqueue(to_wake(self.cache, manifest, deleted))
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]), FLOW_SUMMARY_SECONDS)
         elif kind is FLOW_VERSION:
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]))
             await self._enqueue_waiting_runs(namespace, manifest["spec"]["flow"])
         else:
-            await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
+            if deleted or manifest.get("status", {}).get("observedGeneration") != manifest["metadata"].get(
+                "generation"
+            ):
+                await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
+            await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"]))
 
     async def _enqueue_owner(self, pod: Manifest) -> None:
         labels, namespace = pod["metadata"].get("labels", {}), pod["metadata"]["namespace"]
@@ -114,9 +126,11 @@ class Operator:
 
     async def _enqueue_waiting_runs(self, namespace: str, flow: str) -> None:
         """Runs that have not begun may wait for their flow or its version."""
-        for run in self.cache.runs_of(namespace, flow):
-            if "attempt" not in run.get("status", {}):
-                await self.queue.add(_key(FLOW_RUN, run))
+        await self._enqueue([run for run in self.cache.runs_of(namespace, flow) if is_waiting(run)])
+
+    async def _enqueue(self, runs: list[Manifest]) -> None:
+        for run in runs:
+            await self.queue.add(_key(FLOW_RUN, run))
 
 
 def _key(kind: Kind, manifest: Manifest) -> WorkKey:
@@ -148,7 +162,8 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> None:
         kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"see-{kind.plural}")(
             _observer(operator, kind)
         )
-    kopf.on.event("", "v1", "pods", registry=registry, id="see-pods")(_observer(operator, POD))
+    for kind in (POD, CONFIG_MAP):
+        kopf.on.event("", "v1", kind.plural, registry=registry, id=f"see-{kind.plural}")(_observer(operator, kind))
 
     @kopf.on.probe(registry=registry, id="progress")
     async def progress(**_: Any) -> float:
@@ -180,7 +195,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.watching.server_timeout = 600
-    settings.watching.label_selectors["pods"] = FLOW_LABEL
+    settings.watching.label_selectors["pods"] = SELECTORS[POD.name]
+    settings.watching.label_selectors["configmaps"] = SELECTORS[CONFIG_MAP.name]
     settings.watching.chunk_size = 500
     settings.queueing.worker_limit = 200
     settings.process.ultimate_exiting_timeout = 20

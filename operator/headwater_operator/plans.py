@@ -18,21 +18,36 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete one object by name, or with a selector all of the kind that carry these labels."""
+    """Delete one object by name, or with a selector all of the kind that carry these labels.
+
+    With a *uid*, that very object and none that has its name by now.
+    """
 
     kind: Kind
     name: str | None = None
     selector: str | None = None
+    uid: str | None = None
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Write these fields of the status of another object, as it was last seen."""
+
+    kind: Kind
+    manifest: Manifest
+    status: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Plan:
     """*create* is made at once, in no order; *status* holds the operator's fields as they should be, or None to
-    leave them; *delete* comes last. *again_seconds* asks for another look, whatever happens until then."""
+    leave them; *patches* are for others; *delete* comes last. *again_seconds* asks for another look, whatever happens
+    until then."""
 
     create: tuple[Manifest, ...] = ()
     status: dict[str, Any] | None = None
     delete: tuple[Delete, ...] = ()
+    patches: tuple[Patch, ...] = ()
     again_seconds: float | None = None
 
     @property

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from headwater.resources.conditions import find
-from headwater.resources.names import attempt_name
+from headwater.resources.names import CLAIM, ROLE_LABEL, VERSION_LABEL, attempt_name, claim_name
 from headwater_operator.apply import Applier, PodRefused, is_owned
 from headwater_operator.cache import Cache
 from headwater_operator.flows import plan as flows
-from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.flows.keeping import Ties, give_up
+from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.line import LineKeeper, Promise, is_finished, version_label
 from headwater_operator.objects.template import TemplateError
 from headwater_operator.pair import make_pair
 from headwater_operator.plans import Plan, Refusal
 from headwater_operator.queue import WorkKey
 from headwater_operator.runs import plan as runs
+from headwater_operator.runs.claims import key_of, rival
 from headwater_operator.runs.facts import Observed as ObservedRun
+from headwater_operator.runs.queue import place_of, replaced_by, turn
 from headwater_operator.settings import Settings
 from headwater_operator.versions import plan as versions
 
@@ -41,6 +45,7 @@ class Reconciler:
         self._applier = applier
         self._settings = settings
         self._now = now
+        self._line = LineKeeper(cache, settings)
         self._refusals: dict[WorkKey, tuple[str, Refusal]] = {}  # with the uid of the object that wants the pod
         self._deciders: dict[str, tuple[Kind, Callable[[WorkKey, Manifest], Plan]]] = {
             FLOW.name: (FLOW, self._decide_flow),
@@ -56,6 +61,7 @@ class Reconciler:
             manifest = self._cache.get(kind, key.namespace, key.name)
             if manifest is None:
                 self._refusals.pop(key, None)
+                self._line.release(key)
                 return None
             try:
                 plan = decide(key, manifest)
@@ -95,7 +101,24 @@ class Reconciler:
 
     def _decide_flow(self, key: WorkKey, flow: Manifest) -> Plan:
         seen = flows.Observed(flow, self._versions(flow), self._cache.runs_of(key.namespace, key.name))
-        return flows.plan(seen, self._settings, self._now())
+        now = self._now()
+        return give_up(flows.plan(seen, self._settings, now), seen, self._ties(key, seen.runs), self._settings, now)
+
+    def _ties(self, key: WorkKey, runs: list[Manifest]) -> Ties:
+        parents = [
+            (parent, owner["uid"])
+            for run in runs
+            for owner in run["metadata"].get("ownerReferences", [])
+            if owner["kind"] == FLOW_RUN.name
+            and (parent := self._cache.get(FLOW_RUN, key.namespace, owner["name"])) is not None
+        ]
+        pods = self._cache.pods_of_flow(key.namespace, key.name)
+        return Ties(
+            going_on={uid for run, uid in parents if run["metadata"]["uid"] == uid and not is_finished(run)},
+            versions={pod["metadata"]["labels"].get(VERSION_LABEL) for pod in pods}
+            | self._line.promised_versions(key.namespace),
+            claims=tuple(self._cache.claims_of(key.namespace, key.name)),
+        )
 
     def _decide_version(self, key: WorkKey, version: Manifest) -> Plan:
         found = self._cache.pods_of_version(key.namespace, key.name)
@@ -111,7 +134,7 @@ class Reconciler:
         pods = [p for p in self._cache.pods_of_run(key.namespace, key.name) if is_owned(p, run["metadata"]["uid"])]
         attempt = attempt_name(key.name, int(run.get("status", {}).get("attempt", {}).get("number", 1)))
         now = self._now()
-        needs_pair = self._settings.tls and "attempt" not in run.get("status", {}) and not _is_finished(run)
+        needs_pair = self._settings.tls and "attempt" not in run.get("status", {}) and not is_finished(run)
         seen = ObservedRun(
             run=run,
             flow=flow,
@@ -123,9 +146,31 @@ class Reconciler:
             pair=make_pair(attempt, now) if needs_pair else None,
             refusal=self._refusal(key, run),
         )
-        return runs.plan(seen, self._settings, now)
+        plan = runs.plan(self._in_line(seen), self._settings, now)
+        if plan.create and not seen.begun and not seen.finished:
+            self._line.promise(key, Promise(run["metadata"]["uid"], name, version_label(plan.create)))
+        elif seen.finished or not seen.begun or "attempt" in seen.status:
+            self._line.release(key)
+        return plan
+
+    def _in_line(self, seen: ObservedRun) -> ObservedRun:
+        """Add whether it is the run's turn, and what is known of its key."""
+        if seen.finished or seen.flow is None:
+            return seen
+        run, flow = seen.run, seen.flow
+        line = self._line.line(run, flow)
+        if seen.begun:
+            return replace(seen, replaced_by=replaced_by(place_of(run), line) if line is not None else None)
+        namespace, name, key = run["metadata"]["namespace"], flow["metadata"]["name"], key_of(run)
+        found = self._cache.get(CONFIG_MAP, namespace, claim_name(name, key)) if key is not None else None
+        holding = self._line.holding(namespace, name) if key is not None else set()
+        return replace(
+            seen,
+            turn=turn(place_of(run), line) if line is not None else None,
+            claim=found if found is not None and _is_claim_of(flow, found) else None,
+            rival=rival(run, self._cache.runs_of(namespace, name), holding),
+        )
 
 
-def _is_finished(run: Manifest) -> bool:
-    condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
-    return condition is not None and condition["status"] != "Unknown"
+def _is_claim_of(flow: Manifest, found: Manifest) -> bool:
+    return found["metadata"].get("labels", {}).get(ROLE_LABEL) == CLAIM and is_owned(found, flow["metadata"]["uid"])

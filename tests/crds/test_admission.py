@@ -66,12 +66,19 @@ FULL = flow(
     startDeadlineSeconds=31536000,
     timeoutSeconds=1,
 )
+LASTING = {
+    "suspend": True,
+    "concurrency": {"limit": 1, "policy": "Replace", "limits": [{"name": "db.main", "slots": 3}, {"name": "gpu"}]},
+    "history": {"succeeded": 0, "failed": 10000, "ttlSecondsAfterFinished": 0},
+    "versions": {"historyLimit": 1},
+}
 
 GOOD = {
     "an image and an entrypoint": ("Flow", flow(), "etl"),
     "source alone": ("Flow", {"entrypoint": "flow.py:flow", "source": {"files": {"flow.py": ""}}}, "etl"),
     "source with a module": ("Flow", {"entrypoint": "flow:flow", "source": {"files": {"flow.py": ""}}}, "etl"),
-    "every field": ("Flow", FULL, "etl"),
+    "every field": ("Flow", {**FULL, **LASTING}, "etl"),
+    "named limits alone": ("Flow", flow(concurrency={"policy": "Skip", "limits": [{"name": "gpu"}]}), "etl"),
     "128 KiB of source": ("Flow", flow(source={"files": {"a.py": "x" * 65536, "b.py": "é" * 32768}}), "etl"),
     "a name of 52": ("Flow", flow(), "a" * 52),
     "a registry with a port": ("Flow", flow(image="localhost:5000/a/b_c/d-e.f"), "etl"),
@@ -87,7 +94,19 @@ GOOD = {
         f"{'f' * 52}-v123456789",
     ),
     "a run": ("FlowRun", {"flow": "etl"}, "etl-1"),
-    "a run with every field": ("FlowRun", {"flow": "etl", "version": 3, "parameters": {"a": [1]}}, "r" * 52),
+    "a run with every field": (
+        "FlowRun",
+        {
+            "flow": "etl",
+            "version": 3,
+            "parameters": {"a": [1]},
+            "priority": -5,
+            "suspend": True,
+            "idempotencyKey": "2026-11-23 10:00",
+            "ttlSecondsAfterFinished": 0,
+        },
+        "r" * 52,
+    ),
 }
 
 QUANTITY = "a quantity of zero or more"
@@ -213,6 +232,37 @@ BAD = {
         "spec.image: Required value",
     ),
     "version nought": ("FlowVersion", version(number=0), "etl-v0", "spec.number"),
+    "no runs at a time": ("Flow", flow(concurrency={"limit": 0}), "a", "spec.concurrency.limit"),
+    "an unknown policy": ("Flow", flow(concurrency={"policy": "Wait"}), "a", "spec.concurrency.policy"),
+    "Replace without a limit": (
+        "Flow",
+        flow(concurrency={"policy": "Replace", "limits": [{"name": "gpu"}]}),
+        "a",
+        "spec.concurrency.policy: Invalid value: the policy Replace needs a limit",
+    ),
+    "Skip without a limit": (
+        "Flow",
+        flow(concurrency={"policy": "Skip"}),
+        "a",
+        "spec.concurrency.policy: Invalid value: the policy Skip needs a limit",
+    ),
+    "a limit with a blank": (
+        "Flow",
+        flow(concurrency={"limits": [{"name": "a b"}]}),
+        "a",
+        "concurrency.limits[0].name",
+    ),
+    "a limit twice": (
+        "Flow",
+        flow(concurrency={"limits": [{"name": "a"}, {"name": "a"}]}),
+        "a",
+        "spec.concurrency.limits[1]: Duplicate value",
+    ),
+    "no slots": ("Flow", flow(concurrency={"limits": [{"name": "a", "slots": 0}]}), "a", "concurrency.limits[0].slots"),
+    "less than no history": ("Flow", flow(history={"failed": -1}), "a", "spec.history.failed"),
+    "no version kept": ("Flow", flow(versions={"historyLimit": 0}), "a", "spec.versions.historyLimit"),
+    "half a priority": ("FlowRun", {"flow": "etl", "priority": 0.5}, "a", "spec.priority"),
+    "a key too long": ("FlowRun", {"flow": "etl", "idempotencyKey": "k" * 257}, "a", "spec.idempotencyKey"),
     "a run of nothing": ("FlowRun", {}, "a", "spec.flow: Required value"),
     "a run of a bad name": ("FlowRun", {"flow": "a.b"}, "a", 'spec.flow: Invalid value: "a.b": a flow\'s name'),
     "a run of version nought": ("FlowRun", {"flow": "etl", "version": 0}, "a", "spec.version"),
@@ -243,5 +293,16 @@ def test_an_example_is_taken(kubectl: Callable[..., Any], path: Path) -> None:
 
 def test_defaults_are_those_of_the_schema(admit: Callable[..., Any]) -> None:
     assert admit("Flow", "a", "default", flow()).body["spec"] == flow(
-        execution={"provisioner": "Pods", "workers": 1, "threadsPerWorker": 1}, startDeadlineSeconds=600
+        execution={"provisioner": "Pods", "workers": 1, "threadsPerWorker": 1},
+        startDeadlineSeconds=600,
+        suspend=False,
+        history={"succeeded": 20, "failed": 20},
+        versions={"historyLimit": 10},
     )
+    limited = admit("Flow", "a", "default", flow(concurrency={"limits": [{"name": "gpu"}]})).body["spec"]["concurrency"]
+    assert limited == {"policy": "Queue", "limits": [{"name": "gpu", "slots": 1}]}
+    assert admit("FlowRun", "a", "default", {"flow": "etl"}).body["spec"] == {
+        "flow": "etl",
+        "priority": 0,
+        "suspend": False,
+    }

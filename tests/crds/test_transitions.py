@@ -99,11 +99,19 @@ def test_what_a_run_runs_cannot_be_changed(
     assert f"{field} cannot be changed; create another FlowRun" in refusal
 
 
-@pytest.mark.parametrize(("field", "value"), [("version", 1), ("parameters", {"a": 1})])
+@pytest.mark.parametrize("spec", [{"priority": 5}, {"suspend": True}, {"ttlSecondsAfterFinished": 0}], ids=str)
+def test_when_a_run_begins_and_goes_may_be_changed(
+    create: Callable[..., Any], patch: Callable[..., Any], module_namespace: str, spec: dict[str, Any]
+) -> None:
+    run = create("FlowRun", f"open-{next(iter(spec)).lower()}", module_namespace, {"flow": "etl"})
+    assert patch(run, {"spec": spec}).refusal == ""
+
+
+@pytest.mark.parametrize(("field", "value"), [("version", 1), ("parameters", {"a": 1}), ("idempotencyKey", "k")])
 def test_nothing_can_be_added_to_what_a_run_runs(
     create: Callable[..., Any], patch: Callable[..., Any], module_namespace: str, field: str, value: Any
 ) -> None:
-    run = create("FlowRun", f"bare-{field}", module_namespace, {"flow": "etl"})
+    run = create("FlowRun", f"bare-{field.lower()}", module_namespace, {"flow": "etl"})
     assert f"{field} cannot be changed" in patch(run, {"spec": {field: value}}).refusal
 
 

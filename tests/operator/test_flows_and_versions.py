@@ -80,7 +80,7 @@ def test_a_flow_counts_its_runs_and_shows_the_last(make) -> None:
     earlier = {"conditions": make.conditions(RunState.SUCCESS, "ok"), "finishedAt": "2026-11-23T11:00:09Z"}
     runs = [make.run("a", status=done), make.run("b", status=earlier), make.run("c")]
     status = decide_flow(make, flow, [make.version(1, hash=hash_of(flow))], runs).status
-    assert status["runs"] == {"active": 1}
+    assert status["runs"] == {"active": 1, "queued": 0}
     assert status["lastRun"] == {"name": "a", "state": "Failed", "finishedAt": "2026-11-23T12:00:09Z"}
 
 

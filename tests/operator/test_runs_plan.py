@@ -281,6 +281,7 @@ def test_a_failed_run_says_how_its_worker_ended(see, decide, make, condition) ->
 
 def test_a_finished_run_drops_its_workers_at_once_and_its_runner_later(see, decide, make) -> None:
     status = make.begun(conditions=make.conditions(RunState.SUCCESS, "done"), finishedAt="2026-11-23T12:00:09Z")
+    status["observedGeneration"] = 1
     seen = see(run=make.run(status=status), pods=[make.runner("Succeeded"), make.worker(0), make.worker(1)])
     assert decide(seen, 10) == Plan(delete=(WORKERS,), again_seconds=3599)
     left = replace(seen, pods=[make.runner("Succeeded")])
@@ -292,6 +293,7 @@ def test_a_finished_run_drops_its_workers_at_once_and_its_runner_later(see, deci
 
 def test_a_finished_run_is_never_begun_again(see, decide, make) -> None:
     status = {"conditions": make.conditions(RunState.FAILED, "no"), "finishedAt": "2026-11-23T12:00:09Z"}
+    status["observedGeneration"] = 1
     assert decide(see(run=make.run(status=status)), 10) == Plan()
 
 

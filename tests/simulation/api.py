@@ -13,6 +13,7 @@ from headwater_operator.kinds import (
     Kind,
     Manifest,
 )
+from simulation.values import is_watched
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -32,8 +33,10 @@ class FaultyApi:
         self.dead = True
 
     async def list(self, kind: Kind, selector: str | None = None) -> list[Manifest]:
-        wanted = selector if selector is None or "=" in selector else None
-        return await self._call(lambda: self.world.all(kind, None, wanted), f"list {kind.plural}")
+        """All objects that the operator watches, as its selectors say no more than that."""
+        return await self._call(
+            lambda: [found for found in self.world.all(kind) if is_watched(found)], f"list {kind.plural}"
+        )
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         return await self._call(lambda: self.world.get(kind, namespace, name), f"get {kind.name} {name}")
@@ -50,8 +53,8 @@ class FaultyApi:
             lambda: self.world.patch_status(kind, namespace, name, patch, resource_version), f"patch {kind.name} {name}"
         )
 
-    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
-        await self._write(lambda: self.world.delete(kind, namespace, name), f"delete {kind.name} {name}")
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
+        await self._write(lambda: self.world.delete(kind, namespace, name, uid), f"delete {kind.name} {name}")
 
     async def delete_all(self, kind: Kind, namespace: str, selector: str) -> None:
         def effect() -> None:

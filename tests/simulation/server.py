@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headwater.resources.conditions import timestamp
-from headwater.resources.names import ATTEMPT_LABEL, FLOW_LABEL, HASH_LABEL, ROLE_LABEL, RUNNER, WORKER
+from headwater.resources.names import ATTEMPT_LABEL, HASH_LABEL, ROLE_LABEL, RUNNER, WORKER
 from headwater_operator.api import ApiError
 from headwater_operator.handlers import Operator
 from headwater_operator.kinds import (
@@ -33,6 +33,7 @@ from simulation.values import (
     Key,
     has_ended,
     is_live,
+    is_watched,
     key_of,
     matches,
     merged,
@@ -224,8 +225,10 @@ class Server:
         self.note(f"edited {kind.name} {name}")
         self._put(made, "MODIFIED")
 
-    def delete(self, kind: Kind, namespace: str, name: str) -> None:
+    def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
         made = self.get(kind, namespace, name)
+        if uid is not None and made["metadata"]["uid"] != uid:
+            raise ApiError(409, "Conflict", "the UID in the precondition does not match")
         if kind is POD and not has_ended(made) and made.get("status", {}).get("phase") == "Running":
             if "deletionTimestamp" not in made["metadata"]:
                 made["metadata"]["deletionTimestamp"] = timestamp(self.now())
@@ -275,7 +278,7 @@ class Server:
         kind = kind_of(manifest)
         if kind not in WATCHED or self.operator is None or kind.name in self.deaf:
             return
-        if kind is POD and FLOW_LABEL not in manifest["metadata"].get("labels", {}):
+        if not is_watched(manifest):
             return
         seen = copy.deepcopy(manifest)
         self.spawn(self._tell(self.operator, kind, event, seen, self._delay()))

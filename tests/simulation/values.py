@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from headwater.resources.conditions import find
-from headwater.resources.names import ROLE_LABEL
+from headwater.resources.names import CLAIM, FLOW_LABEL, LIMITS, ROLE_LABEL
 from headwater_operator.kinds import (
+    CONFIG_MAP,
     FLOW,
     FLOW_RUN,
     FLOW_VERSION,
@@ -24,7 +25,7 @@ Key = tuple[str, str, str]  # kind, namespace, name
 
 BEGIN = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 SETTINGS = Settings(tls=False, keep_runner_seconds=300)
-WATCHED = (FLOW, FLOW_VERSION, FLOW_RUN, POD)
+WATCHED = (FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP)
 CRDS = Path(__file__).parents[2] / "crds"
 PATIENCE_SECONDS = 20.0  # of a pod that is not yet named in its object's status, as in headwater.pod.reporter
 
@@ -41,6 +42,14 @@ def key_of(manifest: Manifest) -> Key:
 def matches(manifest: Manifest, wanted: list[tuple[str, str, str]]) -> bool:
     labels = manifest["metadata"].get("labels", {})
     return all(labels.get(name) == value for name, _, value in wanted)
+
+
+def is_watched(manifest: Manifest) -> bool:
+    """Whether the selectors of the operator's watches let an object pass."""
+    labels = manifest["metadata"].get("labels", {})
+    if manifest["kind"] == POD.name:
+        return FLOW_LABEL in labels
+    return manifest["kind"] != CONFIG_MAP.name or labels.get(ROLE_LABEL) in (CLAIM, LIMITS)
 
 
 def merged(now: Any, patch: Any) -> Any:

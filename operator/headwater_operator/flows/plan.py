@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from headwater.resources.conditions import Condition, find, ready, reconciling, stalled, to_manifest
+from headwater.resources.conditions import Condition, RunState, find, ready, reconciling, stalled, to_manifest
 from headwater.resources.names import HASH_LABEL
 from headwater.resources.versions import spec_hash, versioned
 from headwater_operator.kinds import Manifest
@@ -14,6 +14,9 @@ from headwater_operator.objects.others import flow_version
 from headwater_operator.plans import Plan
 from headwater_operator.settings import Settings
 from headwater_operator.versions.plan import is_ready, is_settled, message
+
+# States of a run that waits until it may begin.
+IN_LINE = (RunState.QUEUED, RunState.SUSPENDED)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def _say(seen: Observed, wanted: Manifest, now: datetime) -> Plan:
     generation = seen.flow["metadata"]["generation"]
     status: dict[str, Any] = {
         "observedGeneration": generation,
-        "runs": {"active": sum(1 for run in seen.runs if _state(run) is None)},
+        "runs": _counts(seen.runs),
         "conditions": to_manifest(
             _conditions(wanted, current), seen.flow.get("status", {}).get("conditions", []), generation, now
         ),
@@ -96,6 +99,14 @@ def _conditions(wanted: Manifest, current: Manifest | None) -> list[Condition]:
         return stalled(condition["reason"], f"{name} cannot be used{stays}: {message(wanted)}")
     assert not is_settled(wanted), "a settled version is ready or stalled"
     return reconciling("NewVersion", f"{name}: {message(wanted)}{stays}")
+
+
+def _counts(runs: list[Manifest]) -> dict[str, int]:
+    """How many runs are held back, and how many others are not finished."""
+    unfinished = [run for run in runs if _state(run) is None]
+    conditions = [find(run.get("status", {}).get("conditions", []), "Succeeded") for run in unfinished]
+    queued = sum(1 for condition in conditions if condition and condition["reason"] in IN_LINE)
+    return {"active": len(unfinished) - queued, "queued": queued}
 
 
 def _state(run: Manifest) -> str | None:

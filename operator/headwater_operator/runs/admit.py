@@ -1,4 +1,4 @@
-"""Whether a run may begin: which version it gets, and whether its parameters fit. Pure."""
+"""Whether a run may begin: which version it gets, whether its parameters fit, whether it is its turn. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from headwater.resources.conditions import RunState
 from headwater_operator.flows import plan as flows
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.others import run_parameters
+from headwater_operator.runs.claims import Claim, read_claim
 from headwater_operator.runs.facts import Observed
+from headwater_operator.runs.queue import Leave, Stay
 from headwater_operator.settings import Settings
 from headwater_operator.versions.plan import is_ready, is_settled, message
 
@@ -38,7 +40,23 @@ class Refused:
     state: RunState = RunState.FAILED
 
 
-Decision = Admitted | Waiting | Refused
+@dataclass(frozen=True)
+class Held:
+    """It could begin, but is held back: it is Queued or Suspended, and no deadline passes meanwhile."""
+
+    state: RunState
+    message: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run of its idempotency key has been executed: this one goes to where that one is."""
+
+    claim: Claim
+
+
+Choice = Admitted | Waiting | Refused
+Decision = Choice | Held | Known
 
 
 def admit(seen: Observed, settings: Settings) -> Decision:
@@ -48,22 +66,42 @@ def admit(seen: Observed, settings: Settings) -> Decision:
             f'there is no Flow "{seen.run["spec"]["flow"]}" in namespace "{seen.run["metadata"]["namespace"]}"; '
             "the run begins when it is applied"
         )
-    chosen = _choose(seen, seen.flow, settings)
+    claim = read_claim(seen.claim) if seen.claim is not None else None
+    if claim is not None:
+        return Known(claim)
+    for manifest in (seen.run, seen.flow):
+        if manifest["spec"].get("suspend"):
+            words = f'{manifest["kind"]} "{manifest["metadata"]["name"]}" is suspended (spec.suspend)'
+            return Held(RunState.SUSPENDED, words)
+    chosen = choose(seen.run, seen.flow, seen.versions, settings)
     if not isinstance(chosen, Admitted):
         return chosen
     problem = parameter_problem(seen.run, chosen.version)
-    return Refused(problem) if problem is not None else chosen
+    return Refused(problem) if problem is not None else _in_turn(seen, chosen)
 
 
-def _choose(seen: Observed, flow: Manifest, settings: Settings) -> Decision:
-    number = seen.run["spec"].get("version")
+def _in_turn(seen: Observed, chosen: Admitted) -> Decision:
+    """Nothing is wrong with the run; is it its turn?"""
+    if seen.rival is not None:
+        return Held(RunState.QUEUED, f"run {seen.rival} with the same idempotencyKey goes first")
+    match seen.turn:
+        case Stay(message):
+            return Held(RunState.QUEUED, message)
+        case Leave(state, message):
+            return Refused(message, state)
+    return chosen
+
+
+def choose(run: Manifest, flow: Manifest, versions: list[Manifest], settings: Settings) -> Choice:
+    """Choose the version of a run that has none yet."""
+    number = run["spec"].get("version")
     if number is not None:
-        found = next((version for version in seen.versions if version["spec"]["number"] == number), None)
+        found = next((version for version in versions if version["spec"]["number"] == number), None)
         if found is None:
-            known = ", ".join(str(v["spec"]["number"]) for v in _by_number(seen.versions)) or "none yet"
+            known = ", ".join(str(v["spec"]["number"]) for v in _by_number(versions)) or "none yet"
             return Refused(f'Flow "{flow["metadata"]["name"]}" has no version {number}; it has {known}')
         return _usable(found)
-    facts = flows.Observed(flow, seen.versions, [])
+    facts = flows.Observed(flow, versions, [])
     wanted = flows.wanted_version(facts, settings)
     if wanted is None:
         return Waiting(f'the version of Flow "{flow["metadata"]["name"]}" as it is now is being made')
@@ -76,7 +114,7 @@ def _choose(seen: Observed, flow: Manifest, settings: Settings) -> Decision:
     return _usable(current if current is not None else wanted)
 
 
-def _usable(version: Manifest) -> Decision:
+def _usable(version: Manifest) -> Choice:
     name = version["metadata"]["name"]
     if is_ready(version):
         return Admitted(version)

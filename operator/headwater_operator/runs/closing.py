@@ -9,19 +9,22 @@ from headwater.resources.conditions import RunState
 # States of a task run that was under way.
 UNDER_WAY = ("Running", "Retrying", "Resume")
 
+# What became of the run.
+WORDS = {"TimedOut": "its run timed out", "Cancelled": "its run was cancelled", "Crashed": "its runner went away"}
+
 
 def closed_tasks(status: dict[str, Any], state: RunState) -> dict[str, Any]:
     """Return `tasks` and `progress` of a run that has ended while tasks were under way: nothing runs any more.
 
-    What was under way has ended as the run has, Crashed or TimedOut; what had not begun never will. Empty when there
-    is nothing to correct.
+    What was under way has ended as the run has, Crashed, TimedOut or Cancelled; what had not begun never will. Empty
+    when there is nothing to correct.
     """
     tasks, progress = status.get("tasks", []), status.get("progress", {})
     if not any(task["state"] in UNDER_WAY for task in tasks) and not any(
         progress.get(name) for name in ("running", "retrying")
     ):
         return {}
-    ended = "TimedOut" if state is RunState.TIMED_OUT else "Crashed"
+    ended = str(state) if state in WORDS else str(RunState.CRASHED)
     closed = [_closed(task, ended) for task in tasks]
     moved = int(progress.get("running", 0)) + int(progress.get("retrying", 0))
     counts = {**progress, "running": 0, "retrying": 0, "failed": int(progress.get("failed", 0)) + moved}
@@ -32,5 +35,4 @@ def closed_tasks(status: dict[str, Any], state: RunState) -> dict[str, Any]:
 def _closed(task: dict[str, Any], ended: str) -> dict[str, Any]:
     if task["state"] not in UNDER_WAY:
         return task
-    words = "its run timed out" if ended == "TimedOut" else "its runner went away"
-    return {**task, "state": ended, "message": f"It was under way when {words}."}
+    return {**task, "state": ended, "message": f"It was under way when {WORDS[ended]}."}

@@ -1,4 +1,4 @@
-"""When a run is called off: a deadline has passed, its pods are invalid, or workers die again and again. Pure.
+"""When a run is called off: replaced, a deadline passed, its pods invalid, or workers that die again and again. Pure.
 
 Pods are taken away first and the state is written when they are gone: nothing may start after it was called over.
 """
@@ -12,6 +12,7 @@ from headwater_operator import pods
 from headwater_operator.kinds import POD
 from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.facts import Observed
+from headwater_operator.runs.queue import replaced_words
 from headwater_operator.runs.status import finish
 
 
@@ -34,9 +35,10 @@ def called_off(seen: Observed, now: datetime) -> Plan | None:
 def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
     if seen.refusal is not None and seen.refusal.permanent:
         return RunState.FAILED, f"the pods are refused: {seen.refusal.message}"
-    age = (now - seen.created_at).total_seconds()
-    limit = seen.start_deadline_seconds()
-    if seen.first_task_at is None and age >= limit:
+    if seen.begun and seen.replaced_by is not None:
+        return RunState.CANCELLED, replaced_words(seen.replaced_by)
+    limit, since = seen.start_deadline_seconds(), seen.may_begin_since
+    if seen.first_task_at is None and since is not None and (now - since).total_seconds() >= limit:
         condition = find(seen.status.get("conditions", []), "Succeeded")
         why = f": {condition['message']}" if condition is not None and condition["message"] else ""
         return RunState.TIMED_OUT, f"no task began within {limit} s{_once(why, 'no task began within')}"
@@ -63,7 +65,7 @@ def next_deadline_seconds(seen: Observed, now: datetime) -> float | None:
     """Return how long until a deadline passes, or None when there is none."""
     ends = []
     if seen.first_task_at is None:
-        ends.append(seen.created_at + timedelta(seconds=seen.start_deadline_seconds()))
+        ends.append((seen.may_begin_since or now) + timedelta(seconds=seen.start_deadline_seconds()))
     timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
     if timeout is not None and started_at is not None:
         ends.append(parse_timestamp(started_at) + timedelta(seconds=timeout))

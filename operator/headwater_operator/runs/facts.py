@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from headwater.resources import names
-from headwater.resources.conditions import find, parse_timestamp
+from headwater.resources.conditions import RunState, find, parse_timestamp
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
 from headwater_operator.plans import Refusal
+from headwater_operator.runs.queue import Turn
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class Observed:
     """A run and what exists around it.
 
     *address* is the cluster IP of the attempt's Service and *secret* tells whether its Secret was made,
-    as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made.
+    as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made. *turn* is
+    None where no limit holds; *replaced_by* names the run that takes this one's place. Of a run with an idempotency
+    key, *claim* says how an earlier one ended, and *rival* names one that is not over.
     """
 
     run: Manifest
@@ -30,6 +33,10 @@ class Observed:
     account: bool = True
     pair: tuple[str, str] | None = None
     refusal: Refusal | None = None  # what the API server said when it last refused a pod of this run
+    turn: Turn | None = None
+    replaced_by: str | None = None
+    claim: Manifest | None = None
+    rival: str | None = None
 
     @property
     def status(self) -> dict[str, Any]:
@@ -52,6 +59,12 @@ class Observed:
     def finished(self) -> bool:
         condition = find(self.status.get("conditions", []), "Succeeded")
         return condition is not None and condition["status"] != "Unknown"
+
+    @property
+    def in_line(self) -> bool:
+        """Whether the run's own status says that it is held back."""
+        condition = find(self.status.get("conditions", []), "Succeeded")
+        return condition is not None and condition["reason"] in (RunState.QUEUED, RunState.SUSPENDED)
 
     @property
     def runner(self) -> Manifest | None:
@@ -90,6 +103,14 @@ class Observed:
     def first_task_at(self) -> str | None:
         at = self.status.get("timeline", {}).get("firstTaskAt")
         return str(at) if at is not None else None
+
+    @property
+    def may_begin_since(self) -> datetime | None:
+        """Since when nothing has held the run back; None while something does."""
+        if self.in_line:
+            return None
+        released_at = self.status.get("timeline", {}).get("releasedAt")
+        return parse_timestamp(released_at) if released_at is not None else self.created_at
 
     def start_deadline_seconds(self) -> int:
         source = self.version if self.version is not None else self.flow

@@ -1,8 +1,9 @@
 """What to do about a FlowRun: a column of rules, the first that has an answer decides.
 
-over        finished: take away what is no longer needed
+over        finished: take away what is no longer needed, and in time the run itself
 reported    the runner has said how it ended, or its pod has ended
-called off  a deadline has passed, or workers die again and again: pods first, then the state
+held back   not begun, and not its turn: say why; no deadline passes meanwhile
+called off  replaced, a deadline has passed, or workers die again and again: pods first, then the state
 lost        the runner is gone without a word
 unbegun     admit it, or say why it waits
 under way   make what is missing, say how it goes
@@ -17,11 +18,12 @@ from typing import Any
 from headwater.resources import names
 from headwater.resources.conditions import RunState, parse_timestamp, timestamp
 from headwater_operator import pods
-from headwater_operator.kinds import POD, Manifest
+from headwater_operator.flows import history
+from headwater_operator.kinds import FLOW_RUN, POD, Manifest
 from headwater_operator.objects.others import attempt_secret, flow_account, scheduler_service
 from headwater_operator.objects.pods import runner_pod, worker_pod
 from headwater_operator.plans import Delete, Plan
-from headwater_operator.runs.admit import Admitted, Refused, Waiting, admit
+from headwater_operator.runs.admit import Admitted, Decision, Held, Known, Refused, Waiting, admit
 from headwater_operator.runs.deadlines import called_off, next_deadline_seconds
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.status import belongings, finish, status_of
@@ -37,19 +39,37 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
         return Plan()  # everything it owns is deleted with it
     if seen.finished:
         return _tidy(seen, settings, now)
-    return (
-        _reported(seen, now)
-        or called_off(seen, now)
-        or _lost(seen, now)
-        or (_unbegun(seen, settings, now) if not seen.begun else _under_way(seen, settings, now))
-    )
+    reported = _reported(seen, now)
+    if reported is not None:
+        return reported
+    if seen.begun:
+        return called_off(seen, now) or _lost(seen, now) or _under_way(seen, settings, now)
+    decision = admit(seen, settings)
+    return _held_back(seen, decision, now) or called_off(seen, now) or _unbegun(seen, decision, settings, now)
 
 
 # Over
 
 
 def _tidy(seen: Observed, settings: Settings, now: datetime) -> Plan:
-    """Workers go at once, the runner with its logs later."""
+    """Workers go at once, the runner with its logs later, and the run when its own time is up."""
+    plan = _tidy_pods(seen, settings, now)
+    generation = seen.run["metadata"]["generation"]
+    if seen.status.get("observedGeneration") != generation:
+        plan = replace(plan, status={"observedGeneration": generation})
+    left = history.left_seconds(seen.run, history.own_ttl_seconds(seen.run), now)
+    tracked = history.is_tracked(seen.run)
+    if left is None or (tracked and history.is_compact(seen.run)):
+        return plan
+    if left > 0:
+        waits = [seconds for seconds in (plan.again_seconds, left) if seconds is not None]
+        return replace(plan, again_seconds=min(waits))
+    if tracked:
+        return replace(plan, status={**(plan.status or {}), **history.compacted(seen.run, now)})
+    return Plan(delete=(Delete(FLOW_RUN, seen.name, uid=seen.run["metadata"]["uid"]),))
+
+
+def _tidy_pods(seen: Observed, settings: Settings, now: datetime) -> Plan:
     delete = []
     if any("deletionTimestamp" not in pod["metadata"] for pod in seen.workers):
         delete.append(Delete(POD, selector=f"{names.RUN_LABEL}={seen.name},{names.ROLE_LABEL}={names.WORKER}"))
@@ -102,18 +122,32 @@ def _lost(seen: Observed, now: datetime) -> Plan | None:
 # Unbegun
 
 
-def _unbegun(seen: Observed, settings: Settings, now: datetime) -> Plan:
-    decision = admit(seen, settings)
+def _held_back(seen: Observed, decision: Decision, now: datetime) -> Plan | None:
+    match decision:
+        case Held(state, message):
+            return Plan(status=status_of(seen, state, message, now))
+        case Known(claim):
+            words = f"run {claim.run} with the same idempotencyKey was executed: {claim.message}"
+            return _without_leftovers(seen, finish(seen, claim.state, words, now))
+    return None
+
+
+def _unbegun(seen: Observed, decision: Decision, settings: Settings, now: datetime) -> Plan:
     match decision:
         case Waiting(message):
             again = next_deadline_seconds(seen, now)
             return Plan(status=status_of(seen, RunState.PENDING, message, now), again_seconds=again)
         case Refused(message, state):
-            ended = finish(seen, state, message, now)
-            made = seen.secret or seen.address is not None
-            return ended if made else replace(ended, delete=())
+            return _without_leftovers(seen, finish(seen, state, message, now))
         case Admitted(version):
             return _begin(seen, version, settings, now)
+    raise AssertionError("who is held back does not come here")
+
+
+def _without_leftovers(seen: Observed, ended: Plan) -> Plan:
+    """Of a run that made nothing there is nothing to delete."""
+    made = seen.secret or seen.address is not None
+    return ended if made else replace(ended, delete=())
 
 
 def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime) -> Plan:

@@ -8,9 +8,10 @@ from typing import Any
 from headwater.resources.conditions import RunState, run_conditions, timestamp, to_manifest
 from headwater.resources.names import attempt_name
 from headwater_operator import pods
-from headwater_operator.kinds import SECRET, SERVICE
+from headwater_operator.kinds import SECRET, SERVICE, Manifest
 from headwater_operator.objects.pods import image_of
 from headwater_operator.plans import Delete, Plan
+from headwater_operator.runs.claims import claim_map, key_of
 from headwater_operator.runs.closing import closed_tasks
 from headwater_operator.runs.facts import Observed
 
@@ -21,13 +22,22 @@ def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan
     While there is a runner pod, what it needed goes with it later; without one it goes now, whoever made it.
     """
     status = status_of(seen, state, message + _lost_workers(seen, state), now)
-    if state in (RunState.CRASHED, RunState.TIMED_OUT) and "report" not in seen.status:
+    if state in (RunState.CRASHED, RunState.TIMED_OUT, RunState.CANCELLED) and "report" not in seen.status:
         status |= closed_tasks(seen.status, state)
     report = seen.status.get("report") or {}
     finished_at = report.get("finishedAt") or timestamp(now)
     status["finishedAt"] = finished_at
     status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
-    return Plan(status=status, delete=belongings(seen) if seen.runner is None else ())
+    delete = belongings(seen) if seen.runner is None else ()
+    return Plan(create=_claim(seen, state, message, finished_at), status=status, delete=delete)
+
+
+def _claim(seen: Observed, state: RunState, message: str, finished_at: str) -> tuple[Manifest, ...]:
+    """What keeps a run from being executed again under its key; it is made before the state is written."""
+    if seen.flow is None or not seen.begun or key_of(seen.run) is None:
+        return ()
+    brief = message.partition("\n")[0]
+    return (claim_map(run=seen.run, flow=seen.flow, state=state, message=brief, finished_at=finished_at),)
 
 
 def _lost_workers(seen: Observed, state: RunState) -> str:
@@ -55,6 +65,8 @@ def status_of(seen: Observed, state: RunState, message: str, now: datetime) -> d
         "timeline": {"createdAt": seen.run["metadata"]["creationTimestamp"]},
         "conditions": conditions,
     }
+    if seen.in_line and not state.in_line and not state.finished:
+        status["timeline"]["releasedAt"] = timestamp(now)
     runner = seen.runner
     if runner is None:
         return status

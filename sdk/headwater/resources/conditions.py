@@ -25,16 +25,28 @@ class RunState(StrEnum):
 
     SCHEDULED = "Scheduled"  # made, not looked at yet
     PENDING = "Pending"  # waits for something that its message names
+    QUEUED = "Queued"  # waits for its turn
+    SUSPENDED = "Suspended"  # waits until nobody holds it back any more
     SUBMITTED = "Submitted"  # its pods are being started
     RUNNING = "Running"
     SUCCESS = "Success"
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"
     CRASHED = "Crashed"
+    CANCELLED = "Cancelled"  # somebody, or the flow's policy, wanted it to stop
+    SKIPPED = "Skipped"  # did not run, and this is right
 
     @property
     def finished(self) -> bool:
-        return self in (RunState.SUCCESS, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED)
+        return self in (
+            *(RunState.SUCCESS, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED),
+            *(RunState.CANCELLED, RunState.SKIPPED),
+        )
+
+    @property
+    def in_line(self) -> bool:
+        """Whether a run of this state is held back: no deadline passes meanwhile."""
+        return self in (RunState.QUEUED, RunState.SUSPENDED)
 
 
 @dataclass(frozen=True)
@@ -65,14 +77,15 @@ def run_conditions(state: RunState, message: str) -> list[Condition]:
             Condition("Ready", Status.FALSE, state, brief),
             Condition("Reconciling", Status.TRUE, state, brief),
         ]
-    succeeded = state is RunState.SUCCESS
-    verdict = Status.TRUE if succeeded else Status.FALSE
+    succeeded = state in (RunState.SUCCESS, RunState.SKIPPED)
+    # What was cancelled did not succeed, but nobody has to mend anything.
+    settled = succeeded or state is RunState.CANCELLED
     conditions = [
-        Condition("Succeeded", verdict, state, message),
+        Condition("Succeeded", Status.TRUE if succeeded else Status.FALSE, state, message),
         Condition("Finished", Status.TRUE, state, brief),
-        Condition("Ready", verdict, state, brief),
+        Condition("Ready", Status.TRUE if settled else Status.FALSE, state, brief),
     ]
-    return conditions if succeeded else [*conditions, Condition("Stalled", Status.TRUE, state, brief)]
+    return conditions if settled else [*conditions, Condition("Stalled", Status.TRUE, state, brief)]
 
 
 def ready(reason: str, message: str) -> list[Condition]:

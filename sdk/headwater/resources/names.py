@@ -34,6 +34,10 @@ RUNNER = "runner"
 WORKER = "worker"
 INSPECTION = "inspection"
 
+# Roles of ConfigMaps
+LIMITS = "limits"  # somebody's: slots by the name of a limit
+CLAIM = "claim"  # ours: how the run of an idempotency key ended
+
 # In a flow's pods
 CONTAINER = "flow"
 RUN_FOLDER = "/etc/headwater/run"  # the attempt's Secret: run.json and the TLS pair
@@ -62,6 +66,11 @@ def attempt_name(run: str, attempt: int) -> str:
 
 def worker_name(run: str, attempt: int, index: int) -> str:
     return f"{run}-a{attempt}-w{index}"
+
+
+def claim_name(flow: str, key: str) -> str:
+    """The name of the ConfigMap that says how the flow's run of an idempotency key ended."""
+    return f"{flow}-key-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
 
 
 def child_run_name(parent: str, key: str) -> str:

@@ -1,0 +1,204 @@
+"""Who has slots and who waits for some, gathered from the cache; and who is to be looked at when a slot is free.
+
+What this operator has let begin counts as begun at once, though the cache does not show it yet: between two
+decisions nothing is forgotten, and after a restart everything is read before the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwater.resources.conditions import RunState, find
+from headwater.resources.names import FLOW_LABEL, LIMITS, ROLE_LABEL, RUNNER, VERSION_LABEL
+from headwater_operator import pods
+from headwater_operator.cache import Cache
+from headwater_operator.kinds import FLOW, Manifest
+from headwater_operator.queue import WorkKey
+from headwater_operator.runs.admit import Admitted, Choice, choose, parameter_problem
+from headwater_operator.runs.claims import key_of, rival
+from headwater_operator.runs.concurrency import Concurrency, Policy, concurrency_of, limits_of
+from headwater_operator.runs.queue import COUNTED, Line, Place, place_of
+from headwater_operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A run that was let begin, with the version that it takes."""
+
+    uid: str
+    flow: str
+    version: str | None
+
+
+class LineKeeper:
+    """Reads lines from the cache. It remembers what was promised until the cache shows it."""
+
+    def __init__(self, cache: Cache, settings: Settings) -> None:
+        self._cache = cache
+        self._settings = settings
+        self._promises: dict[WorkKey, Promise] = {}
+
+    def promise(self, key: WorkKey, promise: Promise) -> None:
+        known = self._promises.get(key)
+        if promise.version is None and known is not None and known.uid == promise.uid:
+            return
+        self._promises[key] = promise
+
+    def release(self, key: WorkKey) -> None:
+        self._promises.pop(key, None)
+
+    def promised_versions(self, namespace: str) -> set[str]:
+        """The versions of runs whose pods are being made."""
+        return {p.version for key, p in self._promises.items() if key.namespace == namespace and p.version is not None}
+
+    def line(self, run: Manifest, flow: Manifest) -> Line | None:
+        """Return the line that a run stands in, or None where no limit holds."""
+        own = concurrency_of(flow)
+        if own is None:
+            return None
+        namespace = run["metadata"]["namespace"]
+        flows = [flow, *(other for other in sharing(self._cache, namespace, own) if other is not flow)]
+        found = [self._flow_line(other, run) for other in flows]
+        return Line(
+            namespace=namespace,
+            concurrency={
+                other["metadata"]["name"]: concurrency
+                for other in flows
+                if (concurrency := concurrency_of(other)) is not None
+            },
+            limits=limits_of(self._cache.config_maps(namespace, LIMITS)),
+            places=tuple(place for part in found for place in part.places),
+            holding={other["metadata"]["name"]: part.holding for other, part in zip(flows, found, strict=True)},
+            contenders=found[0].contenders,
+        )
+
+    def holding(self, namespace: str, flow: str) -> set[str]:
+        """The uids of a flow's runs under way, also of those that were deleted and still stop."""
+        runs = self._cache.runs_of(namespace, flow)
+        over = {run["metadata"]["uid"] for run in runs if is_finished(run)}
+        begun = {run["metadata"]["uid"] for run in runs if "attempt" in run.get("status", {})}
+        promised = {
+            promise.uid for key, promise in self._promises.items() if (key.namespace, promise.flow) == (namespace, flow)
+        }
+        living = {
+            owner["uid"]
+            for pod in self._cache.pods_of_flow(namespace, flow)
+            if pod["metadata"]["labels"].get(ROLE_LABEL) == RUNNER and not pods.has_ended(pod)
+            for owner in pod["metadata"].get("ownerReferences", [])
+        }
+        return (begun | promised | living) - over
+
+    def _flow_line(self, flow: Manifest, asking: Manifest) -> _FlowLine:
+        namespace, name = flow["metadata"]["namespace"], flow["metadata"]["name"]
+        runs = [run for run in self._cache.runs_of(namespace, name) if not is_finished(run)]
+        holding = self.holding(namespace, name)
+        versions = self._cache.versions_of(namespace, name)
+        concurrency = concurrency_of(flow)
+        policy = concurrency.policy if concurrency is not None else Policy.QUEUE
+        chosen: dict[int | None, Choice] = {}
+
+        def could_begin(run: Manifest) -> bool:
+            if run["spec"].get("suspend") or flow["spec"].get("suspend") or "deletionTimestamp" in run["metadata"]:
+                return False
+            number = run["spec"].get("version")
+            if number not in chosen:
+                chosen[number] = choose(run, flow, versions, self._settings)
+            choice = chosen[number]
+            if not isinstance(choice, Admitted) or (key_of(run) and rival(run, runs, holding)):
+                return False
+            # Nobody is skipped in favour of a run that is about to be refused.
+            return policy is not Policy.SKIP or parameter_problem(run, choice.version) is None
+
+        waiting = [run for run in runs if run["metadata"]["uid"] not in holding]
+        return _FlowLine(
+            places=tuple(place_of(run) for run in waiting if run is asking or could_begin(run)),
+            holding=frozenset(holding),
+            contenders=tuple(place_of(r) for r in runs if r["metadata"]["uid"] in holding or is_queued(r)),
+        )
+
+
+@dataclass(frozen=True)
+class _FlowLine:
+    places: tuple[Place, ...]
+    holding: frozenset[str]
+    contenders: tuple[Place, ...]
+
+
+def sharing(cache: Cache, namespace: str, own: Concurrency) -> list[Manifest]:
+    """The flows of a namespace that take slots of its limits, where a flow does so itself."""
+    if not own.slots:
+        return []
+    flows = cache.flows_in(namespace)
+    return [flow for flow in flows if (concurrency := concurrency_of(flow)) is not None and concurrency.slots]
+
+
+def front(cache: Cache, namespace: str, flow: str) -> list[Manifest]:
+    """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change."""
+    found = cache.get(FLOW, namespace, flow)
+    own = concurrency_of(found) if found is not None else None
+    names = {flow} | {other["metadata"]["name"] for other in (sharing(cache, namespace, own) if own else ())}
+    waiting: list[Manifest] = []
+    for name in sorted(names):
+        unbegun = [run for run in cache.runs_of(namespace, name) if is_waiting(run)]
+        by_age = sorted(unbegun, key=lambda run: place_of(run).order)
+        waiting += by_age[: COUNTED + 2]
+    return waiting
+
+
+def front_of_limits(cache: Cache, namespace: str) -> list[Manifest]:
+    """The runs that are to be looked at when the limits of a namespace have changed."""
+    for flow in cache.flows_in(namespace):
+        concurrency = concurrency_of(flow)
+        if concurrency is not None and concurrency.slots:
+            return front(cache, namespace, flow["metadata"]["name"])
+    return []
+
+
+def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
+    """The runs that an event of another run may concern."""
+    namespace, name = run["metadata"]["namespace"], run["spec"]["flow"]
+    flow = cache.get(FLOW, namespace, name)
+    ended, key = deleted or is_finished(run), key_of(run)
+    found: list[Manifest] = []
+    if ended and key is not None:
+        found += [r for r in cache.runs_of(namespace, name) if key_of(r) == key and is_waiting(r)]
+    concurrency = concurrency_of(flow) if flow is not None else None
+    if concurrency is None:
+        return found
+    if ended or run["spec"].get("suspend"):
+        return found + front(cache, namespace, name)
+    if concurrency.policy is Policy.REPLACE:
+        older = [
+            r for r in cache.runs_of(namespace, name) if not is_finished(r) and place_of(r).age < place_of(run).age
+        ]
+        return found + older
+    return found
+
+
+def to_wake_by_pod(cache: Cache, pod: Manifest, deleted: bool) -> list[Manifest]:
+    """The runs that wait until the runner of a run that was deleted has stopped."""
+    labels = pod["metadata"].get("labels", {})
+    if labels.get(ROLE_LABEL) != RUNNER or FLOW_LABEL not in labels or not (deleted or pods.has_ended(pod)):
+        return []
+    return front(cache, pod["metadata"]["namespace"], labels[FLOW_LABEL])
+
+
+def version_label(manifests: tuple[Manifest, ...]) -> str | None:
+    """The version that the objects of an attempt are made for."""
+    labels = (manifest["metadata"].get("labels", {}).get(VERSION_LABEL) for manifest in manifests)
+    return next((label for label in labels if label is not None), None)
+
+
+def is_waiting(run: Manifest) -> bool:
+    """Whether a run has not begun and is not over."""
+    return "attempt" not in run.get("status", {}) and not is_finished(run)
+
+
+def is_queued(run: Manifest) -> bool:
+    condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
+    return condition is not None and condition["reason"] == RunState.QUEUED
+
+
+def is_finished(run: Manifest) -> bool:
+    condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
+    return condition is not None and condition["status"] != "Unknown"

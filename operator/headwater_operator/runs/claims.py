@@ -1,0 +1,96 @@
+"""Idempotency keys: what was executed once under a key is not executed again. Pure.
+
+When a run with a key ends, its state is written into a ConfigMap of the Flow's, named after flow and key, before
+the run itself says so: whatever happens to the run then, its result is known. A run that is made with that
+key later goes straight to that state. A run that never began leaves no claim: it may be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from headwater.resources import names
+from headwater.resources.conditions import RunState, find
+from headwater_operator.kinds import Manifest
+from headwater_operator.objects.metadata import metadata
+
+# Kept for each flow; of more, the oldest go.
+CLAIMS_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class Claim:
+    """How the run of a key ended."""
+
+    run: str
+    state: RunState
+    message: str
+    finished_at: str
+
+
+def key_of(run: Manifest) -> str | None:
+    """The run's key; an empty one counts as none."""
+    return run["spec"].get("idempotencyKey") or None
+
+
+def claim_map(*, run: Manifest, flow: Manifest, state: RunState, message: str, finished_at: str) -> Manifest:
+    """The ConfigMap that keeps how the run of a key ended, as long as the Flow is there."""
+    key = key_of(run)
+    assert key is not None, "only a run with a key has a claim"
+    name = flow["metadata"]["name"]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(
+            name=names.claim_name(name, key), owner=flow, role=names.CLAIM, labels={names.FLOW_LABEL: name}
+        ),
+        "immutable": True,
+        "data": {
+            "key": key,
+            "run": run["metadata"]["name"],
+            "state": str(state),
+            "message": message,
+            "finishedAt": finished_at,
+        },
+    }
+
+
+def read_claim(found: Manifest) -> Claim | None:
+    """Read a claim; None when somebody has made something else of it."""
+    data = found.get("data") or {}
+    if data.get("state") not in {str(state) for state in RunState if state.finished}:
+        return None
+    return Claim(
+        str(data.get("run", "")), RunState(data["state"]), str(data.get("message", "")), str(data.get("finishedAt", ""))
+    )
+
+
+def rival(run: Manifest, others: Iterable[Manifest], holding: AbstractSet[str]) -> str | None:
+    """Return the name of an unfinished run of the same flow and key that goes before this one, or None."""
+    key = key_of(run)
+    if key is None:
+        return None
+    unfinished = [
+        other
+        for other in others
+        if key_of(other) == key and other["metadata"]["uid"] != run["metadata"]["uid"] and not _is_finished(other)
+    ]
+    before = [other for other in unfinished if other["metadata"]["uid"] in holding or _age(other) < _age(run)]
+    return min(before, key=_age)["metadata"]["name"] if before else None
+
+
+def surplus(claims: Iterable[Manifest]) -> list[str]:
+    """The names of the claims of a flow that are too old to be kept."""
+    by_age = sorted(claims, key=_age, reverse=True)
+    return sorted(claim["metadata"]["name"] for claim in by_age[CLAIMS_KEPT:])
+
+
+def _age(manifest: Manifest) -> tuple[str, str]:
+    return (manifest["metadata"]["creationTimestamp"], manifest["metadata"]["name"])
+
+
+def _is_finished(run: Manifest) -> bool:
+    condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
+    return condition is not None and condition["status"] != "Unknown"

@@ -1,0 +1,218 @@
+"""Whose turn it is: runs in line, by priority and then by age, and the limits that they wait for. Pure.
+
+    places   runs that could begin, if there is room        holding   runs that have begun, by flow
+       │                                                       │
+       └────────> in order, each takes what is free <──────────┘
+                  what one of them lacks, nobody behind it gets: nobody is overtaken
+
+So two runs never both take the last slot, in whatever order they are looked at: each sees the same line.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from headwater.resources.conditions import RunState
+from headwater_operator.kinds import Manifest
+from headwater_operator.runs.concurrency import BadLimit, Concurrency, Limits, Policy, missing
+
+# Of how many that are before it a run tells the number: else each end of a run would change what all others say.
+COUNTED = 10
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run in line."""
+
+    uid: str
+    name: str
+    flow: str
+    created_at: str
+    priority: int = 0
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        return (-self.priority, self.created_at, self.name)
+
+    @property
+    def age(self) -> tuple[str, str]:
+        return (self.created_at, self.name)
+
+
+@dataclass(frozen=True)
+class Line:
+    """All that want slots in a namespace and all that have some; *contenders* are those of them that a run of a
+    flow with the policy Replace makes room for."""
+
+    namespace: str
+    concurrency: Mapping[str, Concurrency]
+    limits: Limits = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
+    holding: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    contenders: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Go:
+    """It may begin."""
+
+
+@dataclass(frozen=True)
+class Stay:
+    """It waits: *message* says for what. *broken*: for somebody to mend a limit."""
+
+    message: str
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Leave:
+    """It ends without having begun."""
+
+    state: RunState
+    message: str
+
+
+Turn = Go | Stay | Leave
+
+
+def place_of(run: Manifest) -> Place:
+    metadata, spec = run["metadata"], run["spec"]
+    return Place(
+        metadata["uid"], metadata["name"], spec["flow"], metadata["creationTimestamp"], int(spec.get("priority", 0))
+    )
+
+
+def turn(place: Place, line: Line) -> Turn:
+    """Say whether a run that could begin may do so now."""
+    concurrency = line.concurrency.get(place.flow)
+    if concurrency is None or place.uid in line.holding.get(place.flow, ()):
+        return Go()
+    by = replaced_by(place, line)
+    if by is not None:
+        return Leave(RunState.CANCELLED, replaced_words(by))
+    answer = _walk(place, line)
+    if isinstance(answer, Stay) and concurrency.policy is Policy.SKIP and not answer.broken:
+        return Leave(RunState.SKIPPED, f"skipped: {answer.message.partition(';')[0]}")
+    return answer
+
+
+def replaced_by(place: Place, line: Line) -> str | None:
+    """Return the name of the run that takes this one's place, where the flow's policy is Replace."""
+    concurrency = line.concurrency.get(place.flow)
+    if concurrency is None or concurrency.policy is not Policy.REPLACE or concurrency.limit is None:
+        return None
+    newer = [other for other in line.contenders if other.flow == place.flow and other.age > place.age]
+    if len(newer) < concurrency.limit:
+        return None
+    return min(newer, key=lambda other: other.age).name
+
+
+def replaced_words(by: str) -> str:
+    return f"replaced by run {by}"
+
+
+def _walk(place: Place, line: Line) -> Go | Stay:
+    """Let all in line take what they need, in order, until it is this run's turn."""
+    ledger = _Ledger(line)
+    for other in sorted(_in_line(line), key=lambda other: other.order):
+        lack = ledger.lack(other)
+        if other.uid == place.uid:
+            return Go() if lack is None else lack
+        if lack is None:
+            ledger.take(other)
+        elif not lack.broken:
+            ledger.wait(other)
+    return Stay(f'a newer run of Flow "{place.flow}" is before it')
+
+
+def _in_line(line: Line) -> list[Place]:
+    """Of a flow with the policy Replace only the newest have a place."""
+    found = []
+    for place in line.places:
+        concurrency = line.concurrency.get(place.flow)
+        if concurrency is not None and concurrency.policy is Policy.REPLACE and concurrency.limit is not None:
+            newer = sum(1 for other in line.places if other.flow == place.flow and other.age > place.age)
+            if newer >= concurrency.limit:
+                continue
+        found.append(place)
+    return found
+
+
+class _Ledger:
+    """What is taken, and what is waited for, while the line is walked along."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._active = Counter({flow: len(uids) for flow, uids in line.holding.items()})
+        self._used: Counter[str] = Counter()
+        for flow, active in self._active.items():
+            for name, slots in self._slots(flow).items():
+                self._used[name] += slots * active
+        self._waiting: Counter[str] = Counter()  # by flow
+        self._wanting: Counter[str] = Counter()  # by limit
+        self._closed: set[str] = set()
+
+    def _slots(self, flow: str) -> Mapping[str, int]:
+        concurrency = self._line.concurrency.get(flow)
+        return concurrency.slots if concurrency is not None else {}
+
+    def take(self, place: Place) -> None:
+        self._active[place.flow] += 1
+        for name, slots in self._slots(place.flow).items():
+            self._used[name] += slots
+
+    def wait(self, place: Place) -> None:
+        """What it lacks is kept for it; what it would get is not, as it cannot use that yet."""
+        self._waiting[place.flow] += 1
+        if not self._is_full(place.flow):
+            lacking = [name for name, slots in self._slots(place.flow).items() if self._lacks(name, slots)]
+            self._closed |= set(lacking)
+            self._wanting.update(lacking)
+
+    def lack(self, place: Place) -> Stay | None:
+        """Say what a run lacks, or None when there is room for it."""
+        for name, slots in self._slots(place.flow).items():
+            limit = self._line.limits.get(name) if name in self._line.limits else missing(name, self._line.namespace)
+            if isinstance(limit, BadLimit):
+                return Stay(limit.message, broken=True)
+            assert limit is not None
+            if slots > limit:
+                words = f'limit "{name}" has {limit} slots in all, and a run of Flow "{place.flow}" needs {slots}'
+                return Stay(words, broken=True)
+        if self._is_full(place.flow):
+            return Stay(f"{self._full_words(place.flow)}; {_before(self._waiting[place.flow])}")
+        for name, slots in self._slots(place.flow).items():
+            if self._lacks(name, slots):
+                needed = f", and {slots} are needed" if slots > 1 else ""
+                taken = f"{self._used[name]} of {self._line.limits[name]} slots"
+                return Stay(f'{taken} of limit "{name}" are taken{needed}; {_before(self._wanting[name])}')
+        return None
+
+    def _is_full(self, flow: str) -> bool:
+        concurrency = self._line.concurrency.get(flow)
+        limit = concurrency.limit if concurrency is not None else None
+        return limit is not None and self._active[flow] >= limit
+
+    def _full_words(self, flow: str) -> str:
+        concurrency, active = self._line.concurrency[flow], self._active[flow]
+        are = "is" if active == 1 else "are"
+        words = f'{active} of {concurrency.limit} runs of Flow "{flow}" {are} active'
+        return f"{words}, and the oldest is being stopped" if concurrency.policy is Policy.REPLACE else words
+
+    def _lacks(self, name: str, slots: int) -> bool:
+        limit = self._line.limits.get(name)
+        return name in self._closed or not isinstance(limit, int) or self._used[name] + slots > limit
+
+
+def _before(count: int) -> str:
+    if count == 0:
+        return "it is next"
+    return (
+        f"more than {COUNTED} are before it"
+        if count > COUNTED
+        else f"{count} {'is' if count == 1 else 'are'} before it"
+    )
