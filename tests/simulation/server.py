@@ -15,6 +15,7 @@ from headwater.resources.names import ATTEMPT_LABEL, HASH_LABEL, ROLE_LABEL, RUN
 from headwater_operator.api import ApiError
 from headwater_operator.handlers import Operator
 from headwater_operator.kinds import (
+    CONFIG_MAP,
     FLOW,
     FLOW_RUN,
     FLOW_VERSION,
@@ -190,6 +191,7 @@ class Server:
             if set(before) - self.by_hand:
                 self.violate(f"a second runner {metadata['name']} was made")
             before.append(metadata["uid"])
+            self._check_limits(made)
         if kind is POD and metadata["labels"][ROLE_LABEL] == WORKER:
             run, version = metadata["ownerReferences"][0]["uid"], metadata["labels"]["headwater.dev/version"]
             live = 1 + sum(
@@ -198,6 +200,29 @@ class Server:
             found = self.objects.get((FLOW_VERSION.name, metadata["namespace"], version))
             if found is not None and live > found["spec"]["execution"].get("workers", 1):
                 self.violate(f"{live} live workers with {metadata['name']}")
+
+    def _check_limits(self, runner: Manifest) -> None:
+        """No more runs are under way than a flow, or a limit that flows share, allows."""
+        namespace, name = runner["metadata"]["namespace"], runner["metadata"]["labels"]["headwater.dev/flow"]
+        flow = self.objects.get((FLOW.name, namespace, name))
+        concurrency = flow["spec"].get("concurrency", {}) if flow is not None else {}
+        finished = {run["metadata"]["uid"] for run in self.all(FLOW_RUN, namespace) if result_of(run) is not None}
+        flows = [
+            pod["metadata"]["labels"]["headwater.dev/flow"]
+            for pod in [*self.all(POD, namespace, f"{ROLE_LABEL}={RUNNER}"), runner]
+            if not has_ended(pod) and pod["metadata"]["ownerReferences"][0]["uid"] not in finished
+        ]
+        if flows.count(name) > concurrency.get("limit", 10**6):
+            self.violate(f"{flows.count(name)} runs of {name} are under way with {runner['metadata']['name']}")
+        for limit in concurrency.get("limits", []):
+            slots = int(self.get(CONFIG_MAP, namespace, "limits")["data"][limit["name"]])
+            taken = sum(self._slots(namespace, flow, limit["name"]) for flow in flows)
+            if taken > slots:
+                self.violate(f"{taken} of {slots} slots are taken with {runner['metadata']['name']}")
+
+    def _slots(self, namespace: str, flow: str, limit: str) -> int:
+        spec = self.get(FLOW, namespace, flow)["spec"]
+        return sum(int(one.get("slots", 1)) for one in spec["concurrency"]["limits"] if one["name"] == limit)
 
     def patch_status(
         self, kind: Kind, namespace: str, name: str, status: dict[str, Any], version: str | None

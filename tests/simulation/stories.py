@@ -7,6 +7,7 @@ from headwater.resources.names import WORKER
 from headwater_operator.kinds import (
     FLOW,
     FLOW_RUN,
+    FLOW_VERSION,
     POD,
 )
 from simulation.teller import Teller
@@ -235,6 +236,108 @@ async def a_flow_with_its_source(t: Teller) -> None:
     t.run("run", "Success")
 
 
+async def runs_in_a_queue(t: Teller) -> None:
+    t.flow(concurrency={"limit": 2})
+    for i in range(6):
+        t.run(f"run{i}", "Success", spec={"priority": i % 3})
+        await t.world.sleep(0, 2)
+
+
+async def a_run_deleted_from_a_queue(t: Teller) -> None:
+    t.flow(workers=1, concurrency={"limit": 1})
+    t.run("first", None, seconds=100000)
+    await t.begun("first")
+    t.run("second", None)
+    t.run("third", "Success")
+    await t.world.sleep(0, 5)
+    t.take(FLOW_RUN, "second")
+    t.take(FLOW_RUN, "first")
+
+
+async def flows_that_share_a_limit(t: Teller) -> None:
+    t.flow(name="a", concurrency={"limits": [{"name": "gpu", "slots": 2}]})
+    t.flow(name="b", concurrency={"limit": 2, "limits": [{"name": "gpu"}]})
+    for i in range(3):
+        t.run(f"a{i}", "Success", flow="a")
+        t.run(f"b{i}", "Success", flow="b")
+    await t.world.sleep(0, 5)
+    t.limits(gpu="3")
+
+
+async def runs_that_replace_others(t: Teller) -> None:
+    t.flow(concurrency={"limit": 1, "policy": "Replace"})
+    await t.ready()
+    t.run("a", "Cancelled", seconds=100000)
+    await t.begun("a")
+    t.run("wrong", "Failed", nothing=1)
+    await t.world.sleep(1, 2)
+    t.run("b", "Cancelled", seconds=100000)
+    await t.world.sleep(1, 20)
+    t.run("c", "Success")
+
+
+async def a_run_that_is_skipped(t: Teller) -> None:
+    t.flow(concurrency={"limit": 1, "policy": "Skip"})
+    t.run("first", "Success", seconds=60)
+    await t.begun("first")
+    # An operator that was away for long may find room.
+    t.run("second", None if t.world.faulty else "Skipped")
+
+
+async def a_flow_suspended(t: Teller) -> None:
+    t.flow(suspend=True, concurrency={"limit": 1}, startDeadlineSeconds=60)
+    t.run("a", "Success")
+    t.run("b", "Success", spec={"suspend": True})
+    await t.world.sleep(100, 200)
+    t.edit(suspend=False)
+    await t.world.sleep(0, 20)
+    run = t.world.get(FLOW_RUN, t.namespace, "b")
+    t.world.edit(FLOW_RUN, t.namespace, "b", **{**run["spec"], "suspend": False})
+
+
+async def a_key_made_again(t: Teller) -> None:
+    t.flow()
+    key = {"idempotencyKey": "monday"}
+    t.run("once", "Success", spec=key)
+    t.run("twin", "Success", spec=key)
+    await t.finished("once", "twin")
+    if sum("attempt" in t.status(FLOW_RUN, name) for name in ("once", "twin")) != 1:
+        t.world.violate("not exactly one of two runs of a key was executed")
+    t.take(FLOW_RUN, "once")
+    t.take(FLOW_RUN, "twin")
+    await t.world.sleep(0, 3)
+    t.run("once", "Success", spec=key)
+    await t.finished("once")
+    if "attempt" in t.status(FLOW_RUN, "once"):
+        t.world.violate("a key was executed twice")
+
+
+async def old_runs_go(t: Teller) -> None:
+    t.flow(history={"succeeded": 1, "failed": 1})
+    for i in range(4):
+        t.run(f"run{i}", None, fail=i == 1)
+        await t.world.until(lambda i=i: result_of({"status": t.status(FLOW_RUN, f"run{i}")}) is not None)
+        await t.world.sleep(1, 2)
+    await t.world.until(lambda: t.runs() == {"run1", "run3"})
+
+
+async def old_versions_go(t: Teller) -> None:
+    t.flow(versions={"historyLimit": 2})
+    t.run("first", "Success")
+    await t.finished("first")
+    for tag in range(2, 6):
+        t.edit(image=f"acme/etl:{tag}")
+        await t.ready()
+    version = t.status(FLOW_RUN, "first")["version"]["name"]
+
+    def kept() -> set[str]:
+        return {version["metadata"]["name"] for version in t.world.all(FLOW_VERSION, t.namespace)}
+
+    await t.world.until(lambda: len(kept()) == 3)
+    if version not in kept():
+        t.world.violate("the version of a run has gone")
+
+
 STORIES = (
     runs_in_one_pod,
     runs_on_workers,
@@ -258,4 +361,13 @@ STORIES = (
     a_quota_that_stays,
     a_run_that_takes_too_long,
     a_flow_with_its_source,
+    runs_in_a_queue,
+    a_run_deleted_from_a_queue,
+    flows_that_share_a_limit,
+    runs_that_replace_others,
+    a_run_that_is_skipped,
+    a_flow_suspended,
+    a_key_made_again,
+    old_runs_go,
+    old_versions_go,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headwater.resources.conditions import find
-from headwater.resources.names import ROLE_LABEL
+from headwater.resources.names import LIMITS, ROLE_LABEL
 from headwater_operator.kinds import (
     FLOW,
     FLOW_RUN,
@@ -37,13 +37,26 @@ class Teller:
         self.world.edit(FLOW, self.namespace, name, **spec)
 
     def run(
-        self, name: str, ends: str | None, flow: str = "etl", version: int | None = None, **parameters: Any
+        self,
+        name: str,
+        ends: str | None,
+        flow: str = "etl",
+        version: int | None = None,
+        spec: Manifest | None = None,
+        **parameters: Any,
     ) -> None:
-        """Make a run; *ends* is the state that it has to reach."""
-        spec: Manifest = {"flow": flow, "parameters": parameters}
-        self._make("FlowRun", name, spec if version is None else {**spec, "version": version})
+        """Make a run; *ends* is the state that it has to reach, *spec* what else it says."""
+        whole: Manifest = {"flow": flow, "parameters": parameters, **(spec or {})}
+        self._make("FlowRun", name, whole if version is None else {**whole, "version": version})
         if ends is not None:
             self.world.expected[(self.namespace, name)] = ends
+
+    def limits(self, **slots: str) -> None:
+        metadata = {"name": "limits", "namespace": self.namespace, "labels": {ROLE_LABEL: LIMITS}}
+        self.world.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": slots})
+
+    def runs(self) -> set[str]:
+        return {run["metadata"]["name"] for run in self.world.all(FLOW_RUN, self.namespace)}
 
     def _make(self, kind: str, name: str, spec: Manifest) -> None:
         metadata = {"name": name, "namespace": self.namespace}
