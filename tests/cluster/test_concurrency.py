@@ -130,7 +130,7 @@ def test_flows_share_a_limit_that_may_come_later_and_grow(project: Any) -> None:
     says(project, "right-2", "Queued", '1 of 1 slots of limit "warehouse" are taken; 1 is before it')
     project.finish("left-1")
     project.finish("right-1")
-    one_after_another(project, "left-1", "right-1", "right-2")
+    one_after_another(project, "left-1", "right-1")
     project.run("left-2", "left")
     says(project, "left-2", "Queued", '1 of 1 slots of limit "warehouse" are taken; it is next')
     project.apply(limits(warehouse="2"))

@@ -208,7 +208,7 @@ def test_through_the_status_nothing_else_changes(patch: Ask, make_run: Make, pod
     }
     stored = patch(mine, body, STATUS, pod.token).body
     assert stored["status"]["progress"] == {"text": "1/1"}
-    assert stored["spec"] == {"flow": "etl"}
+    assert stored["spec"] == mine["spec"]
     assert not {"labels", "finalizers"} & set(stored["metadata"])
 
 
@@ -331,7 +331,10 @@ def test_the_operator_writes_all_of_a_status_and_nothing_else(
     ended = [condition("Succeeded", "True", "Success"), condition("Finished", "True", "Success")]
     assert patch(governed, {"status": {"conditions": ended, "finishedAt": NOW}}, STATUS, token).refusal == ""
     assert forbidden(patch(governed, {"metadata": {"labels": {"a": "b"}}}, "", token), "cannot patch resource")
-    for resource in ("secrets", "configmaps", "serviceaccounts", "pods/log"):
+    # It looks for ConfigMaps with limits and claims, and makes some, but changes none.
+    config_map = f"api/v1/namespaces/{pod.namespace}/configmaps/kube-root-ca.crt"
+    assert forbidden(ask("PATCH", config_map, {"data": {"a": "b"}}, token=token), 'cannot patch resource "configmaps"')
+    for resource in ("secrets", "serviceaccounts", "pods/log"):
         place = "pods/runner/log" if resource == "pods/log" else resource
         answer = ask("GET", f"api/v1/namespaces/{pod.namespace}/{place}", token=token)
         assert forbidden(answer, f'resource "{resource}"')

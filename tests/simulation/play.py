@@ -68,7 +68,7 @@ def check(world: World, looks: int) -> None:
             owner = runs.get((left["metadata"]["namespace"], left["metadata"]["ownerReferences"][0]["name"]))
             # Its runner tells of a Secret that nobody may read; when a stranger took both that and the operator away,
             # the Secret goes with the run.
-            forgotten = owner is not None and owner["status"]["attempt"]["podUID"] in world.by_hand
+            forgotten = owner is not None and owner["status"].get("attempt", {}).get("podUID") in world.by_hand
             if not (forgotten and world.counts["deaths"]):
                 world.violate(f"{key_of(left)} is left behind")
     if looks > 15 * len(objects):

@@ -243,6 +243,17 @@ async def runs_in_a_queue(t: Teller) -> None:
         await t.world.sleep(0, 2)
 
 
+async def an_urgent_run_while_another_begins(t: Teller) -> None:
+    """Whoever was let begin keeps its slot, though nothing of it is there yet."""
+    t.flow(workers=1, concurrency={"limit": 1})
+    await t.ready()
+    for i in range(5):
+        t.run(f"low{i}", "Success", seconds=1)
+        await t.world.sleep(0, t.world.random.choice([0.02, 0.05, 2]))
+        t.run(f"high{i}", "Success", seconds=1, spec={"priority": 5})
+        await t.finished(f"low{i}", f"high{i}")
+
+
 async def a_run_deleted_from_a_queue(t: Teller) -> None:
     t.flow(workers=1, concurrency={"limit": 1})
     t.run("first", None, seconds=100000)
@@ -274,6 +285,10 @@ async def runs_that_replace_others(t: Teller) -> None:
     t.run("b", "Cancelled", seconds=100000)
     await t.world.sleep(1, 20)
     t.run("c", "Success")
+    await t.finished("c")
+    # An operator that hears of b only after the end of c lets it begin.
+    if t.world.faulty and result_of({"status": t.status(FLOW_RUN, "b")}) is None:
+        t.take(FLOW_RUN, "b")
 
 
 async def a_run_that_is_skipped(t: Teller) -> None:
@@ -285,10 +300,10 @@ async def a_run_that_is_skipped(t: Teller) -> None:
 
 
 async def a_flow_suspended(t: Teller) -> None:
-    t.flow(suspend=True, concurrency={"limit": 1}, startDeadlineSeconds=60)
+    t.flow(suspend=True, concurrency={"limit": 1}, startDeadlineSeconds=600)
     t.run("a", "Success")
     t.run("b", "Success", spec={"suspend": True})
-    await t.world.sleep(100, 200)
+    await t.world.sleep(700, 800)
     t.edit(suspend=False)
     await t.world.sleep(0, 20)
     run = t.world.get(FLOW_RUN, t.namespace, "b")
@@ -362,6 +377,7 @@ STORIES = (
     a_run_that_takes_too_long,
     a_flow_with_its_source,
     runs_in_a_queue,
+    an_urgent_run_while_another_begins,
     a_run_deleted_from_a_queue,
     flows_that_share_a_limit,
     runs_that_replace_others,

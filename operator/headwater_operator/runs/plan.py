@@ -128,7 +128,7 @@ def _held_back(seen: Observed, decision: Decision, now: datetime) -> Plan | None
             return Plan(status=status_of(seen, state, message, now))
         case Known(claim):
             words = f"run {claim.run} with the same idempotencyKey was executed: {claim.message}"
-            return _without_leftovers(seen, finish(seen, claim.state, words, now))
+            return finish(seen, claim.state, words, now)
     return None
 
 
@@ -138,16 +138,14 @@ def _unbegun(seen: Observed, decision: Decision, settings: Settings, now: dateti
             again = next_deadline_seconds(seen, now)
             return Plan(status=status_of(seen, RunState.PENDING, message, now), again_seconds=again)
         case Refused(message, state):
-            return _without_leftovers(seen, finish(seen, state, message, now))
+            ended = finish(seen, state, message, now)
+            made = seen.secret or seen.address is not None
+            # What is wrong with a run is found before anything is made for it. One that has to give way may have been
+            # let begin by an operator that is there no more, and nobody may read its Secret.
+            return replace(ended, delete=()) if state is RunState.FAILED and not made else ended
         case Admitted(version):
             return _begin(seen, version, settings, now)
     raise AssertionError("who is held back does not come here")
-
-
-def _without_leftovers(seen: Observed, ended: Plan) -> Plan:
-    """Of a run that made nothing there is nothing to delete."""
-    made = seen.secret or seen.address is not None
-    return ended if made else replace(ended, delete=())
 
 
 def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime) -> Plan:
