@@ -28,7 +28,7 @@ from headwater_operator.plans import Delete, Plan, Refusal
 logger = logging.getLogger("headwater.operator")
 
 # Objects whose content a plan needs.
-READ = (SERVICE, POD, FLOW_VERSION)
+READ = (SERVICE, POD, FLOW_VERSION, FLOW_RUN)
 
 
 class PodRefused(ClusterError):
@@ -118,7 +118,7 @@ class Applier:
             self._cache.add_secret(namespace, name)
         elif kind is SERVICE_ACCOUNT:
             self._cache.accounts.add(namespace)
-        elif kind in (POD, FLOW_VERSION) or is_claim(made):
+        elif kind in (POD, FLOW_VERSION, FLOW_RUN) or is_claim(made):
             self._cache.upsert(kind, made)
 
     def _is_wanted(self, made: Manifest) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from headwater.resources.conditions import Condition, RunState, find, ready, reconciling, stalled, to_manifest
 from headwater.resources.names import HASH_LABEL
 from headwater.resources.versions import spec_hash, versioned
+from headwater_operator.flows import schedules
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.others import flow_version
 from headwater_operator.plans import Plan
@@ -38,7 +39,14 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
     if wanted is None:
         version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=digest)
         return Plan(create=(version,))
-    return _say(seen, wanted, now)
+    asked = schedules.due(seen.flow, now)
+    there = {run["metadata"]["name"] for run in seen.runs}
+    missing = tuple(run for run in asked.runs if run["metadata"]["name"] not in there)
+    if missing:
+        # First they are made and then it is noted, so that none is lost when this operator goes in between.
+        return Plan(create=missing)
+    said = _say(seen, wanted, asked, now)
+    return replace(said, again_seconds=asked.again_seconds)
 
 
 def _next_number(seen: Observed) -> int:
@@ -71,16 +79,19 @@ def current_version(seen: Observed, wanted: Manifest) -> Manifest | None:
     return next((version for version in seen.versions if version["metadata"]["name"] == name), None)
 
 
-def _say(seen: Observed, wanted: Manifest, now: datetime) -> Plan:
+def _say(seen: Observed, wanted: Manifest, asked: schedules.Due, now: datetime) -> Plan:
     current = current_version(seen, wanted)
     generation = seen.flow["metadata"]["generation"]
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "runs": _counts(seen.runs),
         "conditions": to_manifest(
-            _conditions(wanted, current), seen.flow.get("status", {}).get("conditions", []), generation, now
+            _conditions(wanted, current, asked.problems), seen.flow.get("status", {}).get("conditions", []), generation, now
         ),
     }
+    if seen.flow["spec"].get("schedules") or "schedules" in seen.flow.get("status", {}):
+        status["schedules"] = asked.status or None
+        status["nextRunTime"] = schedules.timestamp_of(asked.next_run) if asked.next_run is not None else None
     if current is not None:
         status["currentVersion"] = {"name": current["metadata"]["name"], "number": current["spec"]["number"]}
     last = _last_run(seen.runs)
@@ -89,8 +100,10 @@ def _say(seen: Observed, wanted: Manifest, now: datetime) -> Plan:
     return Plan(status=status)
 
 
-def _conditions(wanted: Manifest, current: Manifest | None) -> list[Condition]:
+def _conditions(wanted: Manifest, current: Manifest | None, problems: tuple[str, ...]) -> list[Condition]:
     name = wanted["metadata"]["name"]
+    if is_ready(wanted) and problems:
+        return stalled("InvalidSchedule", f"{'; '.join(problems)}. The other schedules go on")
     if is_ready(wanted):
         return ready("VersionReady", f"{name} is current")
     stays = f"; {current['metadata']['name']} stays current" if current is not None else ""

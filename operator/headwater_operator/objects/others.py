@@ -54,6 +54,7 @@ def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settin
         threads_per_worker=execution.get("threadsPerWorker", 1),
         tls=settings.tls,
         title=run["spec"].get("title", ""),
+        scheduled_time=run["spec"].get("scheduledTime", ""),
     )
 
 

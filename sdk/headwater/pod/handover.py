@@ -24,7 +24,8 @@ class HandoverError(HeadwaterError):
 class Handover:
     """One attempt of a run. *parameters* are those of the Flow with the run's own over them.
 
-    *title* is what the run calls itself, "" for its name.
+    *title* is what the run calls itself, "" for its name; *scheduled_time* is the time of a schedule that it is for, RFC
+    3339, "" for none.
     """
 
     run: str
@@ -38,6 +39,7 @@ class Handover:
     threads_per_worker: int = 1
     tls: bool = True
     title: str = ""
+    scheduled_time: str = ""
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from datetime import datetime
 
 GROUP = "headwater.dev"
 VERSION = "v1alpha1"
@@ -20,6 +21,7 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 ROLE_LABEL = f"{GROUP}/role"
 HASH_LABEL = f"{GROUP}/spec-hash"
 
+SCHEDULE_LABEL = f"{GROUP}/schedule"
 PARENT_LABEL = f"{GROUP}/parent"
 
 # The ClusterRole by which a flow may start runs, and the RoleBinding to the flows' account in each namespace.
@@ -76,6 +78,11 @@ def claim_name(flow: str, key: str) -> str:
 def child_run_name(parent: str, key: str) -> str:
     """The name of the run that one task run of *parent* starts; *key* says which task run."""
     return object_name(f"{parent}-{key}")
+
+
+def scheduled_run_name(flow: str, schedule: str, slot: datetime) -> str:
+    """The name of the run that a Flow's schedule makes for one time; the time is in UTC."""
+    return object_name(f"{flow}-{schedule}-{slot:%Y%m%d%H%M%S}")
 
 
 def object_name(text: str, length: int = NAME_LENGTH) -> str:

@@ -1,0 +1,172 @@
+"""Which scheduled runs a Flow is to have now. Pure: the clock is an argument, and what was handled stands in the status.
+
+A slot is a time that an entry of `spec.schedules` names. Its run's name is made from flow, entry and slot, so that it
+is made once, whatever is repeated. `status.schedules[].lastSlot` is the newest slot that was handled, made or left out;
+an entry that is seen for the first time begins now.
+
+    catchUp: Skip     a slot that was missed by more than GRACE is left out
+             Latest   of those that were missed the newest is made up for
+             All      every one is, a few at a time
+
+While an entry or its flow is suspended its slots are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from headwater.core.errors import HeadwaterError
+from headwater.resources.conditions import timestamp
+from headwater.resources.names import FLOW_LABEL, SCHEDULE_LABEL, scheduled_run_name
+from headwater.schedules.clocks import Clock
+from headwater.schedules.manifest import clock_from_manifest
+from headwater_operator.kinds import FLOW_RUN, Manifest
+from headwater_operator.objects.metadata import metadata
+
+# So long after its time a slot is still on time: the operator may be starting, or busy.
+GRACE = timedelta(seconds=60)
+
+# So many missed slots are made up for at a time.
+AT_A_TIME = 20
+
+# The clock is looked at at least so often, as it may be put forward.
+LONGEST_SECONDS = 60.0
+
+# A handled slot so far ahead of the clock tells that the clock was put back.
+AHEAD = timedelta(minutes=10)
+
+# To find the newest slot before now: the last minute, hour, day, month, year, all.
+SPANS = tuple(timedelta(seconds=s) for s in (60, 3600, 86_400, 32 * 86_400, 367 * 86_400))
+
+
+@dataclass(frozen=True)
+class Due:
+    """What `spec.schedules` asks for now.
+
+    *runs* are to be made, *status* is `status.schedules`, *next_run* the earliest time to come, and *problems* say in
+    words which entries cannot be read. *again_seconds* is when to look again.
+    """
+
+    runs: tuple[Manifest, ...] = ()
+    status: list[dict[str, Any]] = field(default_factory=list)
+    next_run: datetime | None = None
+    problems: tuple[str, ...] = ()
+    again_seconds: float | None = None
+
+
+def due(flow: Manifest, now: datetime) -> Due:
+    """Decide. Entries that cannot be read are told, and the others go on."""
+    now = now.astimezone(UTC)
+    handled = {entry["name"]: entry for entry in flow.get("status", {}).get("schedules", [])}
+    runs: list[Manifest] = []
+    status: list[dict[str, Any]] = []
+    problems: list[str] = []
+    coming: list[datetime] = []
+    more = False
+    for entry in flow["spec"].get("schedules", []):
+        try:
+            clock = clock_from_manifest(entry, "schedules")
+            found = _due_of(clock, entry, flow, _last(handled.get(entry["name"]), now), now)
+        except (HeadwaterError, TypeError, ValueError, OverflowError) as error:
+            problems.append(str(error))
+            status += [handled[entry["name"]]] if entry["name"] in handled else []
+            continue
+        runs += [_run(flow, entry, slot) for slot in found.slots]
+        more = more or found.more
+        told = {"name": entry["name"], "lastSlot": timestamp_of(found.last)}
+        if found.next is not None and not _is_suspended(flow, entry):
+            told["nextRunTime"] = timestamp_of(found.next)
+            coming.append(found.next)
+        status.append(told)
+    soonest = min(coming, default=None)
+    if soonest is None and not status:
+        return Due(problems=tuple(problems))
+    wait = LONGEST_SECONDS if soonest is None else min(LONGEST_SECONDS, max(0.0, (soonest - now).total_seconds()))
+    return Due(tuple(runs), status, soonest, tuple(problems), 0.5 if more else wait)
+
+
+def timestamp_of(moment: datetime) -> str:
+    return timestamp(moment)
+
+
+@dataclass(frozen=True)
+class _Slots:
+    slots: list[datetime]
+    last: datetime
+    next: datetime | None
+    more: bool = False
+
+
+def _last(known: Mapping[str, Any] | None, now: datetime) -> datetime:
+    if known is None or "lastSlot" not in known:
+        return now
+    last = datetime.fromisoformat(known["lastSlot"])
+    # What was handled beyond the clock's new time has its runs already, and their names are taken.
+    return now if last > now + AHEAD else last
+
+
+def _due_of(clock: Clock, entry: Mapping[str, Any], flow: Manifest, last: datetime, now: datetime) -> _Slots:
+    coming = next(slots_after(clock, now), None)
+    newest = _newest(clock, last, now)
+    if newest is None:
+        return _Slots([], last, coming)
+    if _is_suspended(flow, entry):
+        return _Slots([], newest, coming)
+    policy = entry.get("catchUp", "Skip")
+    if policy == "Latest":
+        return _Slots([newest], newest, coming)
+    if policy == "All":
+        missed = [slot for slot in islice(slots_after(clock, last), AT_A_TIME) if slot <= now]
+        return _Slots(missed, missed[-1], coming, more=missed[-1] < newest)
+    since = max(last, now - GRACE)
+    return _Slots([slot for slot in _until(clock, since, now)], newest, coming)
+
+
+def _newest(clock: Clock, last: datetime, now: datetime) -> datetime | None:
+    """Return the newest slot after *last* and not after *now*; found from now backwards, as there may be millions."""
+    for span in (*SPANS, None):
+        since = last if span is None else max(last, now - span)
+        newest = None
+        for newest in _until(clock, since, now):  # noqa: B007  # the last one is wanted
+            pass
+        if newest is not None or since == last:
+            return newest
+    return None
+
+
+def _until(clock: Clock, since: datetime, now: datetime) -> Iterator[datetime]:
+    for slot in slots_after(clock, since):
+        if slot > now:
+            return
+        yield slot
+
+
+def slots_after(clock: Clock, after: datetime) -> Iterator[datetime]:
+    """Yield the times of a clock after a moment, in UTC and in whole seconds, as names and statuses hold them."""
+    last = after
+    for event in clock.events(after):
+        slot = event.start_time.astimezone(UTC).replace(microsecond=0)
+        if slot > last:
+            last = slot
+            yield slot
+
+
+def _is_suspended(flow: Manifest, entry: Mapping[str, Any]) -> bool:
+    return bool(flow["spec"].get("suspend") or entry.get("suspend"))
+
+
+def _run(flow: Manifest, entry: Mapping[str, Any], slot: datetime) -> Manifest:
+    """Return the FlowRun of a slot; it is the flow's, and goes with it."""
+    name = flow["metadata"]["name"]
+    labels = {FLOW_LABEL: name, SCHEDULE_LABEL: entry["name"]}
+    meta = metadata(name=scheduled_run_name(name, entry["name"], slot), owner=flow, role="scheduled-run", labels=labels)
+    if entry.get("labels"):
+        meta["annotations"] = {"headwater.dev/labels": ",".join(entry["labels"])}
+    spec: Manifest = {"flow": name, "scheduledTime": timestamp_of(slot)}
+    if entry.get("parameters"):
+        spec["parameters"] = dict(entry["parameters"])
+    return {"apiVersion": FLOW_RUN.api_version, "kind": FLOW_RUN.name, "metadata": meta, "spec": spec}
