@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import sys
@@ -151,6 +152,8 @@ def _with_result(task: TaskRun) -> State:
         state.map_states = states  # type: ignore[attr-defined]  # children are those of a Mapped task
         state.result = [child.result for child in states]
     elif state.is_successful() and task.ref is not NO_REF:
+        # A state of its own: the task runs that simply succeeded share theirs.
+        state = copy.copy(state)
         state.result = task.ref
     return state
 

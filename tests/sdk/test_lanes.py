@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import itertools
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ from headwater.executors import DaskExecutor
 from headwater.executors.lanes.batch import Began, Ended, Name
 from headwater.executors.lanes.book import Book
 from headwater.executors.lanes.fuse import followers
+from headwater.executors.lanes.ready import Ready
 from headwater.executors.lanes.sizes import GROWTH, Durations
 from headwater.run import run_flow
 from headwater.states import Crashed
@@ -51,14 +53,19 @@ def lanes(workers: int = 2, threads: int = 1, **options: Any) -> DaskExecutor:
 # Sizes
 
 
+def batch_size(seen: Durations, names: Iterable[str], left: int, threads: int) -> int:
+    budget = seen.budget(left, threads)
+    return sum(1 for _ in itertools.takewhile(budget.admits, names))
+
+
 def test_a_batch_grows_with_what_was_seen_and_shares_the_end() -> None:
     seen = Durations()
-    assert seen.batch_size(["a"] * 100, 100, 2) == 1, "nobody knows how long they take"
+    assert batch_size(seen, ["a"] * 100, 100, 2) == 1, "nobody knows how long they take"
     seen.saw("a", 0.0001)
     sizes = []
     left = 1000
     while left:
-        size = seen.batch_size(["a"] * left, left, 2)
+        size = batch_size(seen, ["a"] * left, left, 2)
         seen.sent("a", size)
         sizes.append(size)
         left -= size
@@ -69,15 +76,43 @@ def test_a_batch_grows_with_what_was_seen_and_shares_the_end() -> None:
 
 def test_a_batch_takes_no_longer_than_its_time_and_no_unknown_task() -> None:
     seen = Durations({"slow": 0.02, "long": 3.0}, {"slow": 100, "long": 100})
-    assert seen.batch_size(["slow"] * 1000, 1000, 2) == 2
-    assert seen.batch_size(["long"] * 1000, 1000, 2) == 1
-    assert seen.batch_size(["slow", "new", "slow"], 1000, 2) == 1
+    assert batch_size(seen, ["slow"] * 1000, 1000, 2) == 2
+    assert batch_size(seen, ["long"] * 1000, 1000, 2) == 1
+    assert batch_size(seen, ["slow", "new", "slow"], 1000, 2) == 1
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.integers(1, 64), st.integers(0, 10**6))
 def test_a_batch_is_never_empty_nor_larger_than_what_is_there(names: list[str], threads: int, more: int) -> None:
     seen = Durations({"a": 1e-6, "b": 0.01}, {"a": 1000, "b": 3})
-    assert 1 <= seen.batch_size(names, len(names) + more, threads) <= len(names)
+    assert 1 <= batch_size(seen, names, len(names) + more, threads) <= len(names)
+
+
+def test_those_that_come_with_another_count_as_well() -> None:
+    seen = Durations({"quick": 1e-6, "slow": 0.02}, {"quick": 100})
+    budget = seen.budget(1000, 2)
+    taken = 0
+    while budget.admits("quick"):
+        budget.add("slow")
+        taken += 1
+    assert taken == 3
+
+
+# What is ready
+
+
+def test_what_is_deepest_comes_first() -> None:
+    with Flow("deep") as flow:
+        first = add.map([1, 2, 3], task_args={"name": "first"})
+        add.map(first, task_args={"name": "second"})
+    plan = make_plan(flow)
+    place = {each.name: i for i, each in enumerate(plan.tasks)}
+    ready = Ready(plan)
+    for name, index in (("first", 0), ("first", 1), ("second", 0), ("first", 2), ("second", 1)):
+        ready.put(SubmitTask(place[name], 1, {}, index))
+    assert len(ready) == 5
+    found = [(plan.tasks[each.task].name, each.map_index) for each in (ready.take() for _ in range(5))]
+    assert found == [("second", 0), ("second", 1), ("first", 0), ("first", 1), ("first", 2)]
+    assert not ready
 
 
 # Fusing
@@ -116,7 +151,7 @@ def test_what_waits_for_one_task_alone_follows_it() -> None:
 
 
 def ended(name: Name) -> Ended:
-    return Ended(name, 0.0, 0.0, None, b"", None, 0, None)
+    return Ended(name, 0.0, 0.0, None, None, b"", None, 0, None, None)
 
 
 A, B, C = (0, -1, 1), (1, -1, 1), (2, -1, 1)
@@ -292,7 +327,7 @@ def test_workers_whose_lanes_cannot_be_opened_get_dask_tasks(
     def closed(*_: Any) -> int:
         raise ConnectionRefusedError("nobody there")
 
-    monkeypatch.setattr("headwater.executors.lanes.session.open_lanes", closed)
+    monkeypatch.setattr("headwater.executors.lanes.own.open_lanes", closed)
     with Flow("closed") as flow:
         value = add.map(add.map([1, 2]))
     assert flow.run(executor=lanes(1, processes=False)).result[value].result == [3, 4]

@@ -73,7 +73,8 @@ class TaskEnded:
     """A task run has come to a state: a finished one, Retrying or Paused.
 
     The state's own result is set for failures only; that of the others is behind *ref*. *loop* is where a task that
-    is retried in the middle of its rounds goes on, *stored* where the result was stored, for who asks.
+    is retried in the middle of its rounds goes on, *stored* where the result was stored, for who asks. With
+    *started_at* it stands for the TaskStarted too, which was not worth a word of its own.
     """
 
     task: int
@@ -85,6 +86,8 @@ class TaskEnded:
     map_index: int = UNMAPPED
     loop: Loop | None = None
     stored: Any = None
+    started_at: float | None = None
+    run_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

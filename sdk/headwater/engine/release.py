@@ -7,7 +7,7 @@ upstream child of its own index lets that go with its own end, so that a wide ma
 from __future__ import annotations
 
 from headwater.engine.events import NO_REF, UNMAPPED, Command, ReleaseResult
-from headwater.engine.run import Run, TaskRun
+from headwater.engine.run import UNOPENED, Run, TaskRun
 
 
 def read_by_child(run: Run, i: int, index: int) -> list[Command]:
@@ -25,15 +25,17 @@ def read_by_task(run: Run, i: int) -> list[Command]:
     commands: list[Command] = []
     width = len(run.tasks[i].children or [])
     for up in run.links[i].data:
-        children = run.tasks[up].children
-        if children is None:
+        family = run.tasks[up].family
+        if family is None:
             commands += _read(run, up, UNMAPPED)
             continue
         # Of those that were read one by one only what is beyond its own width is left.
         begin = width if up in run.links[i].aligned else 0
-        for index in range(begin, len(children)):
-            commands += _read(run, up, index)
-        run.tasks[up].gathered = None
+        for index in range(begin, family.width):
+            if run.at(up, index) is not UNOPENED:
+                commands += _read(run, up, index)
+        family.read_from.append(begin)
+        family.gathered = None
     return commands
 
 

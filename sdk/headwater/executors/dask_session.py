@@ -35,8 +35,9 @@ from headwater.engine.events import (
     TaskEnded,
     TaskStarted,
 )
-from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole, resolve
+from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Value, Whole, resolve
 from headwater.executors.beside import Beside
+from headwater.executors.boxed import boxed, unboxed
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
 from headwater.executors.here import call_of, ended
@@ -59,7 +60,12 @@ INPUT_LOST = "an input it needs was lost with the worker that held it"
 TaskRunId = tuple[int, int, int]  # task, map index, run count
 
 # A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
-SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
+# What a lane has fetched stays until its last reader has ended; Dask would take the copy away after a while, and each
+# batch would fetch it again.
+SCHEDULER_CONFIG = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.active-memory-manager.start": False,
+}
 
 
 class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
@@ -91,6 +97,8 @@ def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
     match given:
         case Whole(ref):
             return change(ref)
+        case Each(source):
+            return Each(mapped_refs(source, change))
         case Item(source, index):
             return Item(mapped_refs(source, change), index)
         case Gathered(parts):
@@ -177,8 +185,11 @@ class DaskSession:
         if len(found) < len(futures):
             self._crash(command, INPUT_LOST)
             return
-        values = found | {number: loaded(ref) for ref, number in refs.items() if number not in futures}
-        known: dict[str, Input] = {k: Value(resolve(given, values.__getitem__)) for k, given in inputs.items()}
+        values = {number: unboxed(value) for number, value in found.items()}
+        values |= {number: loaded(ref) for ref, number in refs.items() if number not in futures}
+        known: dict[str, Input] = {
+            key: Value(resolve(given, command.map_index, values.__getitem__)) for key, given in inputs.items()
+        }
         events: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -194,7 +205,7 @@ class DaskSession:
         """Return the ref of a result that was made here: a large one goes to a worker once, not with each reader."""
         if value is NO_REF or sizeof(value) <= HELD_BYTES:
             return held(value)
-        return await self._client.scatter(value, hash=False)
+        return await self._client.scatter(boxed(value), hash=False)
 
     async def _await_outcome(self, command: SubmitTask, future: Future) -> None:
         """Wait for the outcome, not for the value: that stays where it is."""
@@ -252,7 +263,7 @@ class DaskSession:
                 if number not in values:
                     name = self._drive.run.plan.tasks[i].name
                     logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
-                run.ref = values.get(number)
+                run.ref = unboxed(values.get(number))
 
     def _loaded(self, task: int, ref: Inline) -> Any:
         try:

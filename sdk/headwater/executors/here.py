@@ -54,7 +54,7 @@ def execute_here(program: Program, info: RunInfo, run: Run, command: SubmitTask,
         program,
         info,
         call_of(run, command),
-        lambda: {key: resolve(given) for key, given in command.inputs.items()},
+        lambda: {key: resolve(given, command.map_index) for key, given in command.inputs.items()},
         began=began,
     )
     post(ended(command, outcome))

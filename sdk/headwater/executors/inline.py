@@ -6,19 +6,19 @@ import pickle
 from typing import Any
 
 
-class Inline:
-    """A small result, pickled. It is a ref: the engine hands it on, and only who reads it unpickles it."""
+class Inline(bytes):
+    """A small result, pickled. It is a ref: the engine hands it on, and only who reads it unpickles it.
 
-    __slots__ = ("data",)
+    Bytes, as there may be a million: they need no room for a second object, and the garbage collector passes them by.
+    """
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    __slots__ = ()
 
     def load(self) -> Any:
-        return pickle.loads(self.data)
+        return pickle.loads(self)
 
     def __reduce__(self) -> Any:
-        return Inline, (self.data,)
+        return Inline, (bytes(self),)
 
 
 def loaded(ref: Any) -> Any:

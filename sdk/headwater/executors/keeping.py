@@ -64,8 +64,10 @@ def _whole(task: Task, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def _checkpoints(bound: BoundTask) -> bool:
     if bound.task.checkpoint is not None:
         return bool(bound.task.checkpoint)
+    if bound.result is None:
+        return False
     wanted = context.get("checkpointing", os.environ.get(CHECKPOINTING, "").lower() in ("1", "true", "yes"))
-    return bool(wanted) and bound.result is not None
+    return bool(wanted)
 
 
 @dataclass

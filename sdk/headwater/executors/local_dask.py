@@ -102,7 +102,7 @@ class ProcessSession(PooledSession):
         post(ended(command, outcome))
 
     def _pickled(self, command: SubmitTask) -> bytes:
-        inputs = {key: resolve(given) for key, given in command.inputs.items()}
+        inputs = {key: resolve(given, command.map_index) for key, given in command.inputs.items()}
         call = call_of(self.drive.run, command)
         data: bytes = cloudpickle.dumps(partial(_run, self.program, self.info, call, inputs))
         return data

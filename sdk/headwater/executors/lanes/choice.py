@@ -8,7 +8,7 @@ from distributed import Client, Scheduler
 
 from headwater.engine.drive import Drive
 from headwater.executors.dask_session import DaskSession
-from headwater.executors.lanes.session import LaneSession, missing_parts
+from headwater.executors.lanes.own import LaneSession, missing_parts
 from headwater.executors.program import Program, RunInfo
 
 logger = logging.getLogger("headwater.executors.dask")

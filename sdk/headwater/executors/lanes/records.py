@@ -4,8 +4,8 @@ A lane writes each record before it goes on, from its own thread. What is writte
 a moment later, so that after a loss the engine knows which task runs were begun and which have ended. Dask's own
 streams leave that open, as they gather messages in memory.
 
-A frame is a length and a pickle. The first one of a connection is the session's token and the worker's address; no
-pickle is read before that has been checked.
+A frame is a length and a pickled list of records. The first one of a connection is the session's token and the worker's
+address; no pickle is read before that has been checked.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Connection(asyncio.Protocol):
             self._worker = frames.pop(0)[TOKEN_BYTES:].decode()
             self._server.on_connections(self._worker, 1)
         if frames:
-            self._server.on_records(self._worker, [pickle.loads(frame) for frame in frames])
+            self._server.on_records(self._worker, [record for frame in frames for record in pickle.loads(frame)])
         self._pace()
 
     def _pace(self) -> None:
@@ -161,18 +161,18 @@ class RecordSender:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = worker.security.get_connection_args("worker").get("ssl_context")
         self._socket = context.wrap_socket(plain) if context is not None else plain
-        self._waiting = bytearray()
+        self._waiting: list[Record] = []
         self._send(meeting.token + worker.address.encode())
 
     def later(self, record: Record) -> None:
-        data = pickle.dumps(record, protocol=5)
-        self._waiting += HEADER.pack(len(data)) + data
+        self._waiting.append(record)
 
     def now(self, record: Record) -> None:
         """Raises OSError when nobody reads any more."""
-        self.later(record)
-        self._socket.sendall(self._waiting)
+        self._waiting.append(record)
+        data = pickle.dumps(self._waiting, protocol=5)
         self._waiting.clear()
+        self._send(data)
 
     def _send(self, data: bytes) -> None:
         self._socket.sendall(HEADER.pack(len(data)) + data)
