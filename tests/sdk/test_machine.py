@@ -19,6 +19,7 @@ from headwater.engine.events import (
     AskToResume,
     PauseAnswered,
     ReleaseResult,
+    ReleaseResults,
     RunBegan,
     SubmitTask,
     TaskCrashed,
@@ -157,6 +158,10 @@ class Player:
                     self.under_way.append(command)
                 case WakeAt():
                     self.alarms.append(command)
+                case ReleaseResults(_, refs):
+                    for ref in refs:
+                        assert not ref.released, "a result is released once"
+                        ref.released = True
                 case ReleaseResult(_, ref, _):
                     assert not ref.released, "a result is released once"
                     ref.released = True

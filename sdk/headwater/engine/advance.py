@@ -16,7 +16,7 @@ from headwater.engine.release import read_by_child, read_by_task, release_unread
 from headwater.engine.run import NOT_RUN, UNOPENED, Family, Key, Run, TaskRun
 
 # So many children of a mapped task are submitted at a time; the others come as these end.
-WINDOW = 10_000
+WINDOW = 4_000
 
 
 def submit(run: Run, key: Key, previous: State | None = None) -> SubmitTask:

@@ -12,7 +12,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from headwater.engine.events import (
     AskToResume,
@@ -20,6 +20,7 @@ from headwater.engine.events import (
     Event,
     PauseAnswered,
     ReleaseResult,
+    ReleaseResults,
     SubmitTask,
     TimeCame,
     WakeAt,
@@ -38,7 +39,7 @@ class Session(Protocol):
     def submit(self, command: SubmitTask) -> None:
         """Begin to run a task; return at once."""
 
-    def release(self, command: ReleaseResult) -> None:
+    def release(self, ref: Any) -> None:
         """Forget a result."""
 
 
@@ -102,7 +103,10 @@ class Drive:
             case SubmitTask():
                 self.session.submit(command)
             case ReleaseResult():
-                self.session.release(command)
+                self.session.release(command.ref)
+            case ReleaseResults(_, refs):
+                for ref in refs:
+                    self.session.release(ref)
             case WakeAt(at, task, run_count, map_index):
                 heapq.heappush(self._alarms, (at, task, map_index, run_count))
             case AskToResume():

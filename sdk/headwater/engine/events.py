@@ -179,4 +179,12 @@ class ReleaseResult:
     map_index: int = UNMAPPED
 
 
-Command = SubmitTask | WakeAt | AskToResume | ReleaseResult
+@dataclass(frozen=True, slots=True)
+class ReleaseResults:
+    """Nobody reads these results of a mapped task's children any more."""
+
+    task: int
+    refs: list[Any]
+
+
+Command = SubmitTask | WakeAt | AskToResume | ReleaseResult | ReleaseResults

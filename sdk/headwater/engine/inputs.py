@@ -66,13 +66,23 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class Results:
+    """Results as a list: Gathered where each part is Whole, as there may be a million."""
+
+    refs: Sequence[Any]
+
+    def __reduce__(self) -> Any:
+        return Results, (self.refs,)
+
+
+@dataclass(frozen=True, slots=True)
 class Flat:
     """An input's items' items, as a list."""
 
     source: Input
 
 
-Input = Value | Whole | Item | Each | Gathered | Flat
+Input = Value | Whole | Item | Each | Gathered | Results | Flat
 
 
 def resolve(given: Input, map_index: int, read: Callable[[Any], Any] = lambda ref: ref) -> Any:
@@ -88,6 +98,8 @@ def resolve(given: Input, map_index: int, read: Callable[[Any], Any] = lambda re
             return resolve(source, map_index, read)[index]
         case Gathered(parts):
             return [resolve(part, map_index, read) for part in parts]
+        case Results(refs):
+            return [read(ref) for ref in refs]
         case Flat(source):
             return [item for items in resolve(source, map_index, read) for item in items]
 

@@ -13,7 +13,7 @@ from headwater.core import triggers
 from headwater.core.signals import FAIL, TRIGGERFAIL, Signal
 from headwater.core.states import Mapped, Skipped, State, Success, TriggerFailed
 from headwater.engine.events import NO_REF, UNMAPPED
-from headwater.engine.inputs import UNMAPPABLE, Each, Flat, Gathered, Input, Item, Value, Whole, locate, outer
+from headwater.engine.inputs import UNMAPPABLE, Each, Flat, Gathered, Input, Item, Results, Value, Whole, locate, outer
 from headwater.engine.plan import EdgePlan, UpstreamEdge, UpstreamStates, UpstreamTask
 from headwater.engine.run import Run, TaskRun
 
@@ -201,8 +201,11 @@ def _gathered(run: Run, i: int, up: TaskRun) -> Input:
     assert up.family is not None, "children are a family"
     if up.family.gathered is None:
         # Once for all who read it: a wide map may be handed to every child of another.
-        up.family.gathered = tuple(_source(run, i, child) for child in up.children or [])
-    return Gathered(up.family.gathered)
+        refs = tuple([child.ref for child in up.children or []])
+        whole = not any(ref is NO_REF for ref in refs)
+        parts = () if whole else tuple(_source(run, i, child) for child in up.children or [])
+        up.family.gathered = Results(refs) if whole else Gathered(parts)
+    return up.family.gathered
 
 
 def _source(run: Run, i: int, found: TaskRun) -> Input:

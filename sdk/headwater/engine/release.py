@@ -6,7 +6,9 @@ upstream child of its own index lets that go with its own end, so that a wide ma
 
 from __future__ import annotations
 
-from headwater.engine.events import NO_REF, UNMAPPED, Command, ReleaseResult
+from typing import Any
+
+from headwater.engine.events import NO_REF, UNMAPPED, Command, ReleaseResult, ReleaseResults
 from headwater.engine.run import UNOPENED, Run, TaskRun
 
 
@@ -31,12 +33,25 @@ def read_by_task(run: Run, i: int) -> list[Command]:
             continue
         # Of those that were read one by one only what is beyond its own width is left.
         begin = width if up in run.links[i].aligned else 0
-        for index in range(begin, family.width):
-            if run.at(up, index) is not UNOPENED:
-                commands += _read(run, up, index)
+        refs = _read_all(run.tasks[up].children or [], begin)
+        if refs:
+            commands.append(ReleaseResults(up, refs))
         family.read_from.append(begin)
         family.gathered = None
     return commands
+
+
+def _read_all(children: list[TaskRun], begin: int) -> list[Any]:
+    """Children are read from an index on; return the results that nobody wants now."""
+    refs = []
+    for child in children[begin:]:
+        if child is UNOPENED:
+            continue
+        child.readers -= 1
+        if child.readers <= 0 and child.ref is not NO_REF and child.state.is_finished():
+            refs.append(child.ref)
+            child.ref = NO_REF
+    return refs
 
 
 def _read(run: Run, up: int, index: int) -> list[Command]:

@@ -93,7 +93,7 @@ class Family:
     failed: list[int] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
     first_started_at: float | None = None
-    gathered: tuple[Input, ...] | None = None
+    gathered: Input | None = None
 
     @property
     def in_flight(self) -> int:

@@ -29,13 +29,12 @@ from headwater.engine.events import (
     NO_REF,
     UNMAPPED,
     Event,
-    ReleaseResult,
     SubmitTask,
     TaskCrashed,
     TaskEnded,
     TaskStarted,
 )
-from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Value, Whole, resolve
+from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Results, Value, Whole, resolve
 from headwater.executors.beside import Beside
 from headwater.executors.boxed import boxed, unboxed
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
@@ -103,6 +102,8 @@ def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
             return Item(mapped_refs(source, change), index)
         case Gathered(parts):
             return Gathered(tuple(mapped_refs(part, change) for part in parts))
+        case Results(refs):
+            return Gathered(tuple(change(ref) for ref in refs))
         case Flat(source):
             return Flat(mapped_refs(source, change))
         case _:
@@ -245,9 +246,9 @@ class DaskSession:
     def _crash(self, command: SubmitTask, reason: str) -> None:
         self._drive.post(self._crashed(command, reason))
 
-    def release(self, command: ReleaseResult) -> None:
-        if isinstance(command.ref, Future):
-            command.ref.release()
+    def release(self, ref: Any) -> None:
+        if isinstance(ref, Future):
+            ref.release()
 
     async def fetch_results(self) -> None:
         """Bring every kept result here: the last step of `flow.run()`."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from headwater.engine.inputs import Input, Length
-from headwater.executors.inline import Inline
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import TaskCall
 
@@ -49,11 +48,12 @@ class Step(NamedTuple):
 class Batch(NamedTuple):
     """Steps to be run one after the other by one thread.
 
-    *table* holds the results that they read, *tasks* the slug of each task in it and how deep its result is measured.
+    *table* holds the results that they read, pickled where they are small, *tasks* the slug of each task in it and how
+    deep its result is measured.
     """
 
     number: int
-    table: tuple[Inline | Kept, ...]
+    table: tuple[bytes | Kept, ...]
     tasks: Mapping[int, tuple[str, int]]
     steps: tuple[Step, ...]
 

@@ -7,16 +7,17 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import cloudpickle
+from distributed import Future
 
 from headwater.core.states import Failed
 from headwater.engine.drive import Drive
 from headwater.engine.events import SubmitTask, TaskCrashed
-from headwater.executors.dask_session import INPUT_LOST, numbered
+from headwater.engine.inputs import Each, Flat, Item, Whole
+from headwater.executors.dask_session import INPUT_LOST
 from headwater.executors.here import ended
-from headwater.executors.inline import Inline
 from headwater.executors.lanes.batch import LAST, Name
 from headwater.executors.lanes.book import Book
 from headwater.executors.lanes.fuse import LONGEST, followers, next_inputs
@@ -27,6 +28,9 @@ from headwater.executors.work import Outcome
 
 # A batch's inputs have at most so many bytes, unless one task run alone has more.
 BATCH_INPUT_BYTES = 64 << 20
+# No batch has more task runs, and no turn of the loop takes much longer to make some.
+LARGEST = 500
+TURN_SECONDS = 0.005
 # From this size on it matters where an input is.
 HEAVY_BYTES = 1 << 20
 # How long a thread may be idle before the steps that wait behind a long one elsewhere are called back.
@@ -135,10 +139,14 @@ class Dispatcher:
 
     def _dispatch(self) -> None:
         self._armed = False
+        began = time.monotonic()
         while self._ready:
             place = self._choose(self._ready.peek())
             if place is None:
                 break
+            if time.monotonic() - began > TURN_SECONDS:
+                self._arm()  # others want the loop too
+                return
             self._fill(place)
         if not self._ready and self._recall is None and any(place.idle for place in self._places.values()):
             self._recall = self._loop.call_later(RECALL_SECONDS, self._call_back)
@@ -152,11 +160,18 @@ class Dispatcher:
         return max(free, key=lambda place: (place.address in heavy and place.idle, place.room / place.threads))
 
     def _holders_of_heavy(self, command: SubmitTask) -> set[str]:
-        refs: dict[Any, int] = {}
+        kept = []
         for given in command.inputs.values():
-            numbered(given, refs)
-        kept = [entry for entry in map(self._store.find, (ref for ref in refs if not isinstance(ref, Inline))) if entry]
-        return {holder for entry in kept if self._store.nbytes(entry.key) >= HEAVY_BYTES for holder in entry.holders}
+            while isinstance(given, Each | Item | Flat):
+                given = given.source
+            if isinstance(given, Whole) and isinstance(given.ref, Future):
+                kept.append(self._store.find(given.ref))
+        return {
+            holder
+            for entry in kept
+            if entry and self._store.nbytes(entry.key) >= HEAVY_BYTES
+            for holder in entry.holders
+        }
 
     def _fill(self, place: Place) -> None:
         """Make a batch of what is ready, and send it."""
@@ -164,7 +179,7 @@ class Dispatcher:
         budget = self._durations.budget(len(self._ready), sum(each.threads for each in self._places.values()))
         making = Making(self._store, self._drive)
         first = tasks[self._ready.peek().task].name
-        while self._ready and making.bytes <= BATCH_INPUT_BYTES:
+        while self._ready and making.bytes <= BATCH_INPUT_BYTES and len(making.steps) < LARGEST:
             command = self._ready.peek()
             name = name_of(command)
             alone = name in self._alone

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from headwater.engine.drive import Drive
 from headwater.engine.events import SubmitTask
-from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Value, Whole
+from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Results, Value, Whole
 from headwater.executors.dask_session import Held
 from headwater.executors.here import call_of
 from headwater.executors.inline import Inline
@@ -36,7 +36,7 @@ class Making:
         self._store = store
         self._run = drive.run
         self._numbers: dict[Any, int] = {}
-        self._table: list[Inline | Kept] = []
+        self._table: list[bytes | Kept] = []
         self._tasks: dict[int, tuple[str, int]] = {}
         # Inputs that are the same object for many task runs, by its id, which lives as long as their commands.
         self._shared: dict[int, tuple[Mapping[str, Input], Mapping[str, Input]]] = {}
@@ -85,9 +85,18 @@ class Making:
                 return Item(self._placed(source), index)
             case Gathered(parts):
                 return Gathered(tuple(map(self._placed, parts)))
+            case Results(refs):
+                return Results(self._all(refs))
             case Flat(source):
                 return Flat(self._placed(source))
         raise AssertionError(f"an input is none of those that there are: {given!r}")
+
+    def _all(self, refs: Sequence[Any]) -> Sequence[int]:
+        if not all(type(ref) is Inline for ref in refs):
+            return [self._number(ref) for ref in refs]
+        first = len(self._table)
+        self._table += map(bytes, refs)
+        return range(first, len(self._table))
 
     def _number(self, ref: Any) -> int:
         if isinstance(ref, int):
@@ -95,7 +104,7 @@ class Making:
         number = self._numbers.get(ref)
         if number is None:
             number = len(self._table)
-            entry = ref if isinstance(ref, Inline) else self._store.find(ref)
+            entry: bytes | Kept | None = bytes(ref) if isinstance(ref, Inline) else self._store.find(ref)
             if entry is None:
                 raise LostError
             self._numbers[ref] = number

@@ -23,6 +23,7 @@ from headwater.executors.lanes.batch import Began, Done, Ended, Lost, Record, Re
 from headwater.executors.lanes.book import Book, Told
 from headwater.executors.lanes.dispatch import Dispatcher, Transport, name_of
 from headwater.executors.lanes.making import Store
+from headwater.executors.lanes.spared import Spared
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.work import Outcome
 
@@ -42,14 +43,17 @@ class BatchSession(DaskSession):
         self._book = Book()
         self._closed = False
         self._without_batches = False
+        self._spared = Spared()
 
     def _dispatch_by(self, transport: Transport, store: Store) -> None:
         self._dispatcher = Dispatcher(transport, store, self._drive, self._book)
+        self._spared.begin()
 
     def close(self) -> None:
         self._closed = True
         super().close()
         self._dispatcher.close()
+        self._spared.end()
 
     # From the engine
 
@@ -112,6 +116,7 @@ class BatchSession(DaskSession):
                 if record.began is not None:
                     self._dispatcher.saw(command, record.at - record.began)
                 self._drive.post(self._event(command, record))
+                self._spared.one_more()
             elif isinstance(record, Began):
                 task, index, count = record.name
                 self._drive.post(TaskStarted(task, count, record.at, index, record.run_name))

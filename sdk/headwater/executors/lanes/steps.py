@@ -5,6 +5,7 @@ It is told that a step begins before the step's function is called, and how it e
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,14 +18,12 @@ from headwater.engine.events import NO_REF
 from headwater.engine.inputs import resolve
 from headwater.executors.dask_worker import check_portable
 from headwater.executors.failures import summary_of
-from headwater.executors.inline import Inline
 from headwater.executors.lanes.batch import (
     INLINE_BYTES,
     LAST,
     Batch,
     Began,
     Ended,
-    Kept,
     Lost,
     Name,
     Record,
@@ -129,9 +128,12 @@ class Steps:
             return self._last
         if number not in self._small:
             entry = self.batch.table[number]
-            if isinstance(entry, Kept) and entry.key not in self.kept:
+            if isinstance(entry, bytes):
+                self._small[number] = pickle.loads(entry)
+            elif entry.key in self.kept:
+                self._small[number] = self.kept[entry.key]
+            else:
                 raise InputLostError(entry.key)
-            self._small[number] = entry.load() if isinstance(entry, Inline) else self.kept[entry.key]
         return self._small[number]
 
     def fail_rest(self, error: BaseException, begun: int, end: int | None) -> None:
