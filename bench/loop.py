@@ -1,6 +1,6 @@
 """How long the event loop that is scheduler, client and engine is kept from its other work, and the memory of a run.
 
-    python bench/loop.py [--shape mapped] [--n 100000]      one shape; without it all of them, each in a process of its own
+    python bench/loop.py [--shape mapped] [--n 100000]      one shape; without it all, each in its own process
 
     mapped     n mapped task runs that do nothing
     twice      n mapped over the n before

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask.sizeof import sizeof
 from distributed import Client, LocalCluster, get_client, worker_client
+from distributed.protocol import deserialize, serialize, to_serialize
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from headwater.core.states import State
 from headwater.engine.events import SubmitTask
 from headwater.engine.plan import make_plan
 from headwater.executors import DaskExecutor
+from headwater.executors.boxed import boxed, unboxed
 from headwater.executors.lanes.batch import Began, Ended, Name
 from headwater.executors.lanes.book import Book
 from headwater.executors.lanes.fuse import followers
@@ -48,6 +51,15 @@ def add(x: Any, y: Any = 1) -> Any:
 
 def lanes(workers: int = 2, threads: int = 1, **options: Any) -> DaskExecutor:
     return DaskExecutor(cluster_kwargs={"n_workers": workers, "threads_per_worker": threads, **options})
+
+
+def batches(workers: int = 2, threads: int = 1, **options: Any) -> DaskExecutor:
+    """Batches as Dask tasks, as the cluster adapts by itself; it has always the same workers here."""
+    kwargs = {"n_workers": workers, "threads_per_worker": threads, **options}
+    return DaskExecutor(cluster_kwargs=kwargs, adapt_kwargs={"minimum": workers, "maximum": workers})
+
+
+both_ways = pytest.mark.parametrize("executor", [lanes, batches])
 
 
 # Sizes
@@ -212,19 +224,21 @@ def test_what_was_called_back_from_a_worker_is_not_lost_with_it() -> None:
 # On real workers
 
 
-def test_a_chain_and_a_map_come_to_their_values() -> None:
+@both_ways
+def test_a_chain_and_a_map_come_to_their_values(executor: Any) -> None:
     with Flow("both") as flow:
         value = one()
         for _ in range(600):
             value = add(value)
         wide = add.map(add.map(list(range(2000))), y=unmapped(10))
         total = add(wide, [])
-    state = flow.run(executor=lanes())
+    state = flow.run(executor=executor())
     assert state.result[value].result == 601
     assert state.result[total].result == [n + 11 for n in range(2000)]
 
 
-def test_large_results_go_from_worker_to_worker_and_are_released() -> None:
+@both_ways
+def test_large_results_go_from_worker_to_worker(executor: Any) -> None:
     @task
     def big(n: int) -> bytes:
         return bytes([n]) * 3_000_000
@@ -241,7 +255,7 @@ def test_large_results_go_from_worker_to_worker_and_are_released() -> None:
         made = big.map([1, 2, 3, 4])
         firsts = first.map(made)
         total = size(parts=made)
-    state = flow.run(executor=lanes())
+    state = flow.run(executor=executor())
     assert state.result[total].result == 12_000_000
     assert state.result[firsts].result == [1, 2, 3, 4]
     assert [len(part) for part in state.result[made].result] == [3_000_000] * 4
@@ -259,6 +273,40 @@ def test_a_task_may_use_dask_itself() -> None:
     assert flow.run(executor=lanes(workers=1)).result[sums].result == [4, 6, 8, 10]
 
 
+def test_a_task_in_a_batch_may_use_dask_itself() -> None:
+    @task
+    def with_dask(n: int) -> int:
+        with worker_client() as client:
+            return int(client.submit(sum, [n, 1]).result())
+
+    with Flow("dask") as flow:
+        sums = with_dask.map([1, 2, 3, 4])
+    assert flow.run(executor=batches(workers=1)).result[sums].result == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("value", [list(range(1000)), {"a": [1]}, (1, 2), {1}, b"bytes", 7])
+def test_a_result_travels_in_one_piece(value: Any) -> None:
+    header, frames = serialize(to_serialize(boxed(value)))
+    assert len(frames) == 1
+    assert unboxed(deserialize(header, frames)) == value
+    assert sizeof(boxed(value)) >= sizeof(value)
+
+
+@both_ways
+def test_what_follows_one_that_is_run_again_comes_after_it(executor: Any, tmp_path: Path) -> None:
+    @task(max_retries=1, retry_delay=timedelta(seconds=0.3))
+    def shaky(n: int) -> int:
+        once = tmp_path / str(n)
+        if n == 2 and not once.exists():
+            once.touch()
+            raise OSError("not yet")
+        return n
+
+    with Flow("shaky") as flow:
+        values = add.map(shaky.map([1, 2, 3]))
+    assert flow.run(executor=executor()).result[values].result == [2, 3, 4]
+
+
 def test_what_waits_behind_a_long_task_run_is_given_to_an_idle_thread() -> None:
     @task
     def nap(n: int) -> tuple[int, float]:
@@ -273,7 +321,8 @@ def test_what_waits_behind_a_long_task_run_is_given_to_an_idle_thread() -> None:
     assert max(at for pid, at in results if (pid, at) != long_one) < long_one[1] - 1.0
 
 
-def test_what_cannot_travel_fails_alone() -> None:
+@both_ways
+def test_what_cannot_travel_fails_alone(executor: Any) -> None:
     @task
     def lock(n: int) -> Any:
         return threading.Lock() if n == 3 else n
@@ -290,14 +339,14 @@ def test_what_cannot_travel_fails_alone() -> None:
         locks = lock.map([1, 2, 3, 4])
         bombs = bomb.map([1, 2, 3])
         read = add.map(bombs, y=unmapped(0), task_args={"name": "read"})
-    states = flow.run(executor=lanes()).result
+    states = flow.run(executor=executor()).result
     assert states[locks].is_mapped(), states
     assert [state.name for state in states[locks].map_states] == ["Success", "Success", "Failed", "Success"]
     assert "cannot be pickled and so cannot travel" in states[locks].map_states[2].message
     assert [state.name for state in states[read].map_states] == ["Success", "Failed", "Success"]
 
 
-def test_a_foreign_scheduler_gets_dask_tasks(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_foreign_scheduler_gets_batches_as_dask_tasks(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="headwater")
     with Flow("foreign") as flow:
         value = add(one())
@@ -305,7 +354,7 @@ def test_a_foreign_scheduler_gets_dask_tasks(caplog: pytest.LogCaptureFixture) -
     with LocalCluster(**options) as cluster, Client(cluster):
         state = flow.run(executor=DaskExecutor(cluster.scheduler_address))
     assert state.result[value].result == 2
-    assert "Task runs go as Dask tasks" in caplog.text
+    assert "Task runs go in batches as Dask tasks" in caplog.text
     caplog.clear()
     flow.run(executor=lanes(1))
     assert "Task runs go in lanes" in caplog.text
@@ -369,8 +418,9 @@ def worker_processes() -> Iterable[int]:
             yield child.pid
 
 
+@both_ways
 @pytest.mark.parametrize("seed", [1, 2])
-def test_no_task_run_is_lost_or_runs_twice_when_workers_are_killed(tmp_path: Path, seed: int) -> None:
+def test_no_task_run_is_lost_or_runs_twice_when_workers_are_killed(tmp_path: Path, seed: int, executor: Any) -> None:
     once, again = tmp_path / "once", tmp_path / "again"
 
     @task
@@ -390,15 +440,16 @@ def test_no_task_run_is_lost_or_runs_twice_when_workers_are_killed(tmp_path: Pat
     with Flow("killed") as flow:
         first = note.map(list(range(400)))
         second = note_again.map(list(range(1000, 1400)))
-    state = run_flow(flow, {}, executor=lanes(), observe=Killer(4, seed))
+    state = run_flow(flow, {}, executor=executor(), observe=Killer(4, seed))
     states: list[State] = state.result[first].map_states
     counts = executions(once)
     assert set(counts.values()) == {1}, "none ran twice"
     for n, child in enumerate(states):
-        # One that was killed between its record and its first line is Crashed, too.
+        # One that was killed between its record and its first line is Crashed, too. In a Dask task all of its batch is.
         assert counts[n] == 1 if child.is_successful() else isinstance(child, Crashed)
     crashed = [child for child in states if isinstance(child, Crashed)]
-    assert len(crashed) <= 8, "at most what each of the killed threads had begun"
+    if executor is lanes:
+        assert len(crashed) <= 8, "at most what each of the killed threads had begun"
     assert all("went away" in message(child) for child in crashed)
     assert all(child.is_successful() for child in state.result[second].map_states)
     assert set(executions(again)) == set(range(1000, 1400))

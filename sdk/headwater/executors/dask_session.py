@@ -10,6 +10,7 @@ that is lost with its worker is Crashed, or run again if it has retries left. It
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import pickle
 import time
@@ -68,16 +69,27 @@ SCHEDULER_CONFIG = {
 
 
 class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Forget how a finished result was made, so that the scheduler cannot run its task a second time."""
+    """Keep a scheduler from running the Dask tasks of a run twice: those with *mark* in their key.
 
-    name = "headwater-never-again"
+    It forgets how a finished result was made, and takes the first loss of a worker for the last that a task may cause.
+    """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, mark: str) -> None:
+        self.name = f"headwater-never-again-{mark}"
+        self._mark = mark
+        self._scheduler: Scheduler | None = None
+
+    async def start(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
 
-    def transition(self, key: str, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        if finish == "memory" and key in self._scheduler.tasks:
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if self._scheduler is None or self._mark not in str(key) or key not in self._scheduler.tasks:
+            return
+        if finish == "memory":
             self._scheduler.tasks[key].run_spec = None
+        elif finish in ("waiting", "queued", "processing"):
+            found = self._scheduler.tasks[key]
+            found.suspicious = max(found.suspicious, self._scheduler.allowed_failures)
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,17 @@ class DaskSession:
 
     async def start(self) -> None:
         self._client.subscribe_topic(self._topic, self._on_word)
+        self._never_again = NeverAgain(self._id)
+        try:
+            await self._client.register_plugin(self._never_again)
+        except Exception as error:
+            words = "The scheduler cannot be kept from running a task twice after the loss of a worker: %s"
+            logger.warning(words, summary_of(error))
+
+    async def leave(self) -> None:
+        """Take from the scheduler what `start` has given it."""
+        with contextlib.suppress(Exception):  # it may be gone
+            await self._client.unregister_scheduler_plugin(self._never_again.name)
 
     def _on_word(self, event: tuple[float, tuple[Any, ...]]) -> None:
         kind, name, *content = event[1]

@@ -126,7 +126,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     from distributed import Client, Scheduler
 
     from headwater.executors.dask_closing import closed_quietly
-    from headwater.executors.dask_session import SCHEDULER_CONFIG, NeverAgain
+    from headwater.executors.dask_session import SCHEDULER_CONFIG
     from headwater.executors.lanes.choice import make_session
     from headwater.pod.tls import security
 
@@ -145,7 +145,6 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
         dashboard_address="127.0.0.1:0",
     )
     async with closed_quietly(scheduler):
-        scheduler.add_plugin(NeverAgain(scheduler))
         listeners = [listener.contact_address for listener in scheduler.listeners]
         inproc = next(address for address in listeners if address.startswith("inproc"))
         async with closed_quietly(Client(inproc, asynchronous=True, security=scheduler.security)) as client:

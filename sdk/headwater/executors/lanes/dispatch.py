@@ -43,12 +43,20 @@ def name_of(command: SubmitTask) -> Name:
 
 @dataclass
 class Place:
-    """A worker with lanes: its address, its threads, and the batches that it has."""
+    """A worker with lanes: its address, its threads, and the batches that it has.
+
+    Where many workers are one place, each batch is *alone_answerable*: it may be lost without the others.
+    """
 
     address: str
     threads: int
+    alone_answerable: bool = False
     batches: dict[int, list[Name]] = field(default_factory=dict)
     called_back: set[int] = field(default_factory=set)
+
+    def holder(self, number: int) -> str:
+        """Return by whose loss a batch is lost."""
+        return f"{self.address}/{number}" if self.alone_answerable else self.address
 
     @property
     def room(self) -> int:
@@ -178,6 +186,8 @@ class Dispatcher:
         tasks = self._drive.run.plan.tasks
         budget = self._durations.budget(len(self._ready), sum(each.threads for each in self._places.values()))
         making = Making(self._store, self._drive)
+        number = next(self._numbers)
+        holder = place.holder(number)
         first = tasks[self._ready.peek().task].name
         while self._ready and making.bytes <= BATCH_INPUT_BYTES and len(making.steps) < LARGEST:
             command = self._ready.peek()
@@ -191,16 +201,16 @@ class Dispatcher:
                 continue
             if len(making.steps) == 1:
                 budget.admits(first)
-            self._book.send(name, command, place.address)
+            self._book.send(name, command, holder)
             if alone:
                 break
-            for follower in self._fuse(making, command, place):
+            for follower in self._fuse(making, command, holder):
                 budget.add(tasks[follower].name)
         self._durations.sent(first, budget.size)
         if making.steps:
-            self._send(place, making)
+            self._send(place, number, making)
 
-    def _fuse(self, making: Making, command: SubmitTask, place: Place) -> Iterator[int]:
+    def _fuse(self, making: Making, command: SubmitTask, holder: str) -> Iterator[int]:
         """Put those that can follow behind a task run, one after another; yield their tasks."""
         run, i, index = self._drive.run, command.task, command.map_index
         for _ in range(LONGEST if command.enter is None else 0):
@@ -211,12 +221,11 @@ class Dispatcher:
             name = (after, index, 1)
             if inputs is None or self._book.knows(name) or not making.follow(name, inputs):
                 return
-            self._book.send(name, None, place.address)
+            self._book.send(name, None, holder)
             i = after
             yield after
 
-    def _send(self, place: Place, making: Making) -> None:
-        number = next(self._numbers)
+    def _send(self, place: Place, number: int, making: Making) -> None:
         batch = making.batch(number)
         try:
             data = cloudpickle.dumps(batch)

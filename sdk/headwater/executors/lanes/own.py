@@ -30,8 +30,12 @@ LAST_WORDS_SECONDS = 5.0
 def missing_parts(scheduler: Scheduler) -> list[str]:
     """Return which of the parts that lanes need this version of distributed has not got."""
     wanted = [(scheduler, name) for name in ("client_comms", "stream_comms", "update_data", "client_releases_keys")]
-    wanted += [(Worker, name) for name in ("update_data", "batched_send")]
-    return [f"{owner}.{name}" for owner, name in wanted if not hasattr(owner, name)]
+    return [f"Scheduler.{name}" for owner, name in wanted if not hasattr(owner, name)] + missing_on_workers()
+
+
+def missing_on_workers() -> list[str]:
+    """Return which of the parts that batches need on a worker this version of distributed has not got."""
+    return [f"Worker.{name}" for name in ("update_data", "batched_send", "log_event") if not hasattr(Worker, name)]
 
 
 class Streams:

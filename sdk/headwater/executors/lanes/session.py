@@ -139,9 +139,9 @@ class BatchSession(DaskSession):
             outcome = Outcome(Failed(f"How it ended cannot be read here: {summary_of(error)}", error))
         return replace(ended(command, outcome), at=at, started_at=began, run_name=run_name)
 
-    def _judge(self, place: str, certain: bool) -> None:
+    def _judge(self, place: str, certain: bool, reason: str | None = None) -> None:
         """A place is lost, and with it what was under way there."""
         judged = self._book.judge(place, certain)
         for command in judged.crashed:
-            self._crash(command, WORKER_LOST)
+            self._crash(command, reason or WORKER_LOST)
         self._dispatcher.put(judged.again)
