@@ -307,6 +307,18 @@ def test_what_follows_one_that_is_run_again_comes_after_it(executor: Any, tmp_pa
     assert flow.run(executor=executor()).result[values].result == [2, 3, 4]
 
 
+@both_ways
+def test_what_breaks_in_the_engine_ends_the_run(executor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no batch today")
+
+    monkeypatch.setattr("headwater.executors.lanes.making.Making.batch", broken)
+    with Flow("broken") as flow:
+        one()
+    with pytest.raises(RuntimeError, match="no batch today"):
+        flow.run(executor=executor(1, processes=False))
+
+
 def test_what_waits_behind_a_long_task_run_is_given_to_an_idle_thread() -> None:
     @task
     def nap(n: int) -> tuple[int, float]:

@@ -64,6 +64,7 @@ class Drive:
         self._observe = observe or (lambda event: None)
         self._alarms: list[tuple[float, int, int, int]] = []
         self._changed = asyncio.Event()
+        self._broken: BaseException | None = None
 
     @property
     def finished(self) -> bool:
@@ -86,6 +87,11 @@ class Drive:
         while self._alarms and self._alarms[0][0] <= now:
             _, task, map_index, run_count = heapq.heappop(self._alarms)
             self.post(TimeCame(task, run_count, now, map_index))
+
+    def give_up(self, error: BaseException | None) -> None:
+        """Something that carries the run is broken: `run_async` raises it."""
+        self._broken = self._broken or error
+        self._changed.set()
 
     def answer(self) -> PauseAnswered:
         """Ask a person about the paused task that has waited longest."""
@@ -134,6 +140,8 @@ async def run_async(drive: Drive, begin: Event, session: Session) -> None:
     drive.session = session
     drive.post(begin)
     while not drive.finished:
+        if drive._broken is not None:
+            raise drive._broken
         drive._changed.clear()
         if drive.asked:
             drive.post(await asyncio.to_thread(drive.answer))

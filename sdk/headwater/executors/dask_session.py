@@ -198,7 +198,13 @@ class DaskSession:
     def _follow(self, work: Coroutine[Any, Any, None]) -> None:
         following = asyncio.ensure_future(work)
         self._following.add(following)
-        following.add_done_callback(self._following.discard)
+        following.add_done_callback(self._followed)
+
+    def _followed(self, following: asyncio.Task[None]) -> None:
+        self._following.discard(following)
+        if not following.cancelled() and following.exception() is not None:
+            # Of ours: a run that waits for it would wait for ever.
+            self._drive.give_up(following.exception())
 
     async def _run_beside(self, command: SubmitTask) -> None:
         """Run a task in this process: its inputs come here, and its result goes to the workers."""

@@ -146,6 +146,12 @@ class Dispatcher:
             self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
+        try:
+            self._dispatch_ready()
+        except Exception as error:
+            self._drive.give_up(error)
+
+    def _dispatch_ready(self) -> None:
         self._armed = False
         began = time.monotonic()
         while self._ready:

@@ -15,6 +15,7 @@ from typing import Any
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
+from headwater.core.errors import ClusterError
 from headwater.engine.drive import Drive
 from headwater.executors.dask_session import INPUT_LOST, WORDS_SECONDS
 from headwater.executors.failures import summary_of
@@ -59,7 +60,14 @@ class ForeignSession(BatchSession):
         self._follow(self._take_told())
 
     async def _count(self) -> None:
-        threads = await self._client.scheduler.ncores()
+        try:
+            threads = await self._client.scheduler.ncores()
+        except (OSError, TimeoutError) as error:
+            address = self._client.scheduler.address
+            raise ClusterError(
+                f"The Dask scheduler at {address} went away in the middle of the run ({error}); what has run is not known "
+                "any more. Start the scheduler again and run the flow anew; results that are stored are found again."
+            ) from None
         self._place.threads = max(FEWEST_THREADS, sum(threads.values()))
 
     async def _keep_counting(self) -> None:

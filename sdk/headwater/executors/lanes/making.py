@@ -86,6 +86,8 @@ class Making:
             case Gathered(parts):
                 return Gathered(tuple(map(self._placed, parts)))
             case Results(refs):
+                if any(type(ref) is Held for ref in refs):
+                    return Gathered(tuple(self._placed(Whole(ref)) for ref in refs))
                 return Results(self._all(refs))
             case Flat(source):
                 return Flat(self._placed(source))

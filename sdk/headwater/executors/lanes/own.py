@@ -167,6 +167,12 @@ class LaneSession(BatchSession):
         self._connections[worker] += more
 
     def _on_records(self, worker: str, records: list[Record]) -> None:
+        try:
+            self._take_records(worker, records)
+        except Exception as error:
+            self._drive.give_up(error)
+
+    def _take_records(self, worker: str, records: list[Record]) -> None:
         for record in records:
             if isinstance(record, Ended) and record.key is not None and worker in self._scheduler.workers:
                 # Let the scheduler know of a result that stays on its worker.
