@@ -85,7 +85,7 @@ def test_a_scheduler_that_goes_away_in_the_middle_ends_the_run_in_words() -> Non
         nap.map(list(range(2000)))
     try:
         with pytest.raises(ClusterError, match="went away in the middle of the run"):
-            run_flow(flow, {}, executor=DaskExecutor(address, client_kwargs={"timeout": "20s"}), observe=kill_soon)
+            run_flow(flow, {}, executor=DaskExecutor(address, client_kwargs={"timeout": "5s"}), observe=kill_soon)
     finally:
         scheduler.kill()
         worker.kill()

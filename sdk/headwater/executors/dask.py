@@ -118,6 +118,11 @@ class DaskExecutor:
             async with performance_report(filename=path) if path is not None else contextlib.nullcontext():
                 await run_async(drive, begin, session)
                 await session.fetch_results()
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"The Dask scheduler went away in the middle of the run ({error}); what has run is not known any more. "
+                "Start it again and run the flow anew: results that are stored are found again."
+            ) from None
         finally:
             session.close()
             await session.leave()

@@ -15,7 +15,6 @@ from typing import Any
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
-from headwater.core.errors import ClusterError
 from headwater.engine.drive import Drive
 from headwater.executors.dask_session import INPUT_LOST, WORDS_SECONDS
 from headwater.executors.failures import summary_of
@@ -60,14 +59,7 @@ class ForeignSession(BatchSession):
         self._follow(self._take_told())
 
     async def _count(self) -> None:
-        try:
-            threads = await self._client.scheduler.ncores()
-        except (OSError, TimeoutError) as error:
-            address = self._client.scheduler.address
-            raise ClusterError(
-                f"The Dask scheduler at {address} went away in the middle of the run ({error}); what has run is not known "
-                "any more. Start the scheduler again and run the flow anew; results that are stored are found again."
-            ) from None
+        threads = await self._client.scheduler.ncores()
         self._place.threads = max(FEWEST_THREADS, sum(threads.values()))
 
     async def _keep_counting(self) -> None:
@@ -145,6 +137,7 @@ class ForeignSession(BatchSession):
         if isinstance(error, KilledWorker):
             self._lose(number)
         elif error is None or future.status in ("cancelled", "lost"):
+            await self._count()  # raises when it is the scheduler that was lost
             self._lose(number, INPUT_LOST)
         else:
             self._take(CLUSTER, [Refused(number, summary_of(error))])
