@@ -54,6 +54,8 @@ def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settin
         threads_per_worker=execution.get("threadsPerWorker", 1),
         tls=settings.tls,
         title=run["spec"].get("title", ""),
+        resume_run=run["spec"].get("resumeFrom", {}).get("run", ""),
+        resume_tasks=run["spec"].get("resumeFrom", {}).get("tasks", []),
     )
 
 

@@ -57,8 +57,23 @@ def _alike(run: Run, key: Key) -> dict[str, Input] | None:
     return family.alike if family is not None and key[1] != UNMAPPED else None
 
 
+def _given(run: Run, key: Key) -> State | None:
+    """Return the state of a child that an earlier run has finished; its result is where that run stored it."""
+    children = run.tasks[key[0]].given_children
+    if key[1] == UNMAPPED or children is None or key[1] not in children:
+        return None
+    child, given = run.at(*key), children[key[1]]
+    child.ref, child.length, child.given = given.ref, given.length, True
+    if given.stored is not None:
+        child.stored = given.stored
+    return given.state
+
+
 def _judged(run: Run, key: Key, commands: list[Command]) -> State | None:
     """A task run's turn has come: submit it, or return the state that it enters instead."""
+    given = _given(run, key)
+    if given is not None:
+        return given
     if _alike(run, key) is not None:
         commands.append(submit(run, key))
         return None

@@ -7,6 +7,7 @@ the engine hands it on and never looks inside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +41,13 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A finished state, with the ref and the length of its result."""
+    """A finished state, with the ref and the length of its result; of a mapped task those of its *children*."""
 
     state: State
     ref: Any = NO_REF
     length: Length = None
+    stored: Any = None
+    children: Mapping[int, Given] | None = None
 
 
 # Events

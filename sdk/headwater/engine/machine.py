@@ -69,9 +69,16 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
     for i, given in event.given.items():
         # Before anything is judged: what is upstream of them does not matter any more.
         task = run.tasks[i]
+        if given.children is not None:
+            # It is widened in its turn, and its children are found when they are opened.
+            task.given_children = given.children
+            continue
         task.state, task.ref, task.length, task.given = given.state, given.ref, given.length, True
+        if given.stored is not None:
+            task.stored = given.stored
     for i in event.given:
-        commands += finish(run, (i, UNMAPPED), run.tasks[i].state, event.at)
+        if run.tasks[i].given:
+            commands += finish(run, (i, UNMAPPED), run.tasks[i].state, event.at)
     for i, plan in enumerate(run.plan.tasks):
         if plan.parameter is not None:
             # A parameter's value is known; nobody has to run for it.
@@ -82,7 +89,7 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
             commands += finish(run, (i, UNMAPPED), Success("Parameter given."), event.at)
     for i, plan in enumerate(run.plan.tasks):
         # What waits for those only was judged when the last of them was known.
-        if plan.parameter is None and not plan.upstream and i not in event.given:
+        if plan.parameter is None and not plan.upstream and not run.tasks[i].given:
             commands.append(submit(run, (i, UNMAPPED)))
     if run.unfinished == 0:
         conclude(run, event.at)

@@ -177,6 +177,21 @@ def retry_delays(task: Task) -> tuple[float, ...]:
     return tuple(found)
 
 
+def depths(plan: Plan) -> list[int]:
+    """Return for each task how many stand before it on its longest way."""
+    found = [0] * len(plan.tasks)
+    waiting = [len(task.upstream) for task in plan.tasks]
+    ready = [i for i, count in enumerate(waiting) if not count]
+    while ready:
+        i = ready.pop()
+        for down in plan.tasks[i].downstream:
+            found[down] = max(found[down], found[i] + 1)
+            waiting[down] -= 1
+            if not waiting[down]:
+                ready.append(down)
+    return found
+
+
 def labels(plan: Plan) -> list[str]:
     """Return what people call each task: its name, or its slug where two tasks share the name."""
     count: dict[str, int] = {}

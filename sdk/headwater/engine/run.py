@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.core.states import Paused, Pending, Retrying, Scheduled, State
-from headwater.engine.events import NO_REF, UNMAPPED, Loop
+from headwater.engine.events import NO_REF, UNMAPPED, Given, Loop
 from headwater.engine.inputs import Input, Length
 from headwater.engine.plan import Plan
 
@@ -51,6 +52,7 @@ class TaskRun:
     run_name: str | None = None
     children: list[TaskRun] | None = None
     family: Family | None = None
+    given_children: Mapping[int, Given] | None = None
 
     def __init__(self, waiting_for: int = 0, readers: int = 0) -> None:
         self.state: State = NOT_RUN

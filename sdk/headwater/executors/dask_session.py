@@ -41,7 +41,7 @@ from headwater.executors.boxed import boxed, unboxed
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
 from headwater.executors.here import call_of, ended
-from headwater.executors.inline import Inline, loaded
+from headwater.executors.inline import Inline, Stored, loaded
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import Outcome
@@ -100,7 +100,7 @@ class Held:
 
 
 def held(ref: Any) -> Any:
-    return ref if ref is NO_REF else Held(ref)
+    return ref if ref is NO_REF or isinstance(ref, Stored) else Held(ref)
 
 
 def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
@@ -287,7 +287,7 @@ class DaskSession:
         for number, (i, run) in enumerate(runs):
             if isinstance(run.ref, Held):
                 run.ref = run.ref.value
-            elif isinstance(run.ref, Inline):
+            elif isinstance(run.ref, Inline | Stored):
                 run.ref = self._loaded(i, run.ref)
             elif number in held:
                 if number not in values:
@@ -295,7 +295,7 @@ class DaskSession:
                     logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
                 run.ref = unboxed(values.get(number))
 
-    def _loaded(self, task: int, ref: Inline) -> Any:
+    def _loaded(self, task: int, ref: Inline | Stored) -> Any:
         try:
             return ref.load()
         except Exception as error:

@@ -1,8 +1,9 @@
-"""Small results that travel with whoever reads them."""
+"""Results that travel with whoever reads them: small ones, and the addresses of stored ones."""
 
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -21,6 +22,20 @@ class Inline(bytes):
         return Inline, (bytes(self),)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A result that an earlier run stored. It is a ref; who reads it reads the store."""
+
+    url: str
+    serializer: str
+
+    def load(self) -> Any:
+        """Raises what the store says when it is not there any more."""
+        from headwater.results.address import Address, read_address
+
+        return read_address(Address(self.url, self.serializer))
+
+
 def loaded(ref: Any) -> Any:
     """Return what a ref stands for, if that is with it."""
-    return ref.load() if isinstance(ref, Inline) else ref
+    return ref.load() if isinstance(ref, Inline | Stored) else ref

@@ -88,10 +88,11 @@ class Work:
     run_name: str | None = None
     loop: Loop | None = None
     keeper: Keeper | None = None
+    quiet: bool = False
 
     def log(self, words: str, *values: str) -> None:
-        """Log a step; those of tasks that nobody wrote, such as a list of results, are for who looks closely."""
-        self.task.logger.log(logging.DEBUG if self.task.auto_generated else logging.INFO, words, *values)
+        """Log a step; that of one among many, or of a task that nobody wrote, is for who looks closely."""
+        self.task.logger.log(logging.DEBUG if self.quiet or self.task.auto_generated else logging.INFO, words, *values)
 
     def enter(self, state: State) -> State:
         """Change the state, unless a state handler wants another; return what it is now."""
@@ -121,11 +122,12 @@ def run_task(
     *,
     began: Callable[[str | None], None] = lambda run_name: None,
     finish: Callable[[Any], Any] = lambda value: value,
+    quiet: bool = False,
 ) -> Outcome:
     """Run one task and say how it ended; only KeyboardInterrupt is raised.
 
     *inputs* are brought when they are needed; *began* is told the run's name when its function is about to run;
-    *finish* is applied to the value and may still fail the task run.
+    *finish* is applied to the value and may still fail the task run. A *quiet* one logs what goes wrong only.
     """
     try:
         bound = program.resolve(call.slug)
@@ -136,7 +138,7 @@ def run_task(
     task = bound.task
     name = task.name if call.map_index == UNMAPPED else f"{task.name}[{call.map_index}]"
     before = call.previous if call.previous is not None else NOT_RUN
-    work = Work(task, bound, call, {}, info.parameters, began, finish, name, before, loop=call.loop)
+    work = Work(task, bound, call, {}, info.parameters, began, finish, name, before, loop=call.loop, quiet=quiet)
     printing = logged_stdout(task) if task.log_stdout else NOTHING
     with context(**_context(info, work)), printing:
         try:

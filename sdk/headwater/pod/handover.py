@@ -24,7 +24,8 @@ class HandoverError(HeadwaterError):
 class Handover:
     """One attempt of a run. *parameters* are those of the Flow with the run's own over them.
 
-    *title* is what the run calls itself, "" for its name.
+    *title* is what the run calls itself, "" for its name. *resume_run* is the earlier run whose ledger says what need
+    not run again, "" for none; *resume_tasks* are slugs of tasks that run again all the same.
     """
 
     run: str
@@ -38,6 +39,8 @@ class Handover:
     threads_per_worker: int = 1
     tls: bool = True
     title: str = ""
+    resume_run: str = ""
+    resume_tasks: list[str] = field(default_factory=list)
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from headwater.engine.inputs import Input, Length
+from headwater.executors.inline import Stored
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import TaskCall
 
@@ -53,7 +54,7 @@ class Batch(NamedTuple):
     """
 
     number: int
-    table: tuple[bytes | Kept, ...]
+    table: tuple[bytes | Stored | Kept, ...]
     tasks: Mapping[int, tuple[str, int]]
     steps: tuple[Step, ...]
 

@@ -10,7 +10,7 @@ from headwater.engine.events import SubmitTask
 from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Results, Value, Whole
 from headwater.executors.dask_session import Held
 from headwater.executors.here import call_of
-from headwater.executors.inline import Inline
+from headwater.executors.inline import Inline, Stored
 from headwater.executors.lanes.batch import LAST, Batch, Kept, Name, Step
 from headwater.executors.work import TaskCall
 
@@ -36,7 +36,7 @@ class Making:
         self._store = store
         self._run = drive.run
         self._numbers: dict[Any, int] = {}
-        self._table: list[bytes | Kept] = []
+        self._table: list[bytes | Stored | Kept] = []
         self._tasks: dict[int, tuple[str, int]] = {}
         # Inputs that are the same object for many task runs, by its id, which lives as long as their commands.
         self._shared: dict[int, tuple[Mapping[str, Input], Mapping[str, Input]]] = {}
@@ -106,7 +106,7 @@ class Making:
         number = self._numbers.get(ref)
         if number is None:
             number = len(self._table)
-            entry: bytes | Kept | None = bytes(ref) if isinstance(ref, Inline) else self._store.find(ref)
+            entry = self._entry(ref)
             if entry is None:
                 raise LostError
             self._numbers[ref] = number
@@ -115,6 +115,11 @@ class Making:
                 self.refs.append(ref)
                 self.bytes += self._store.nbytes(entry.key)
         return number
+
+    def _entry(self, ref: Any) -> bytes | Stored | Kept | None:
+        if isinstance(ref, Inline):
+            return bytes(ref)
+        return ref if isinstance(ref, Stored) else self._store.find(ref)
 
     def batch(self, number: int) -> Batch:
         return Batch(number, tuple(self._table), self._tasks, tuple(self.steps))

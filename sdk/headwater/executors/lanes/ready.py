@@ -9,22 +9,7 @@ import heapq
 from collections import deque
 
 from headwater.engine.events import SubmitTask
-from headwater.engine.plan import Plan
-
-
-def depths(plan: Plan) -> list[int]:
-    """Return for each task how many stand before it on its longest way."""
-    found = [0] * len(plan.tasks)
-    waiting = [len(task.upstream) for task in plan.tasks]
-    ready = [i for i, count in enumerate(waiting) if not count]
-    while ready:
-        i = ready.pop()
-        for down in plan.tasks[i].downstream:
-            found[down] = max(found[down], found[i] + 1)
-            waiting[down] -= 1
-            if not waiting[down]:
-                ready.append(down)
-    return found
+from headwater.engine.plan import Plan, depths
 
 
 class Ready:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,10 +15,11 @@ from typing import Any, Protocol
 from dask.sizeof import sizeof
 
 from headwater.core.states import Failed, Success
-from headwater.engine.events import NO_REF
+from headwater.engine.events import NO_REF, UNMAPPED
 from headwater.engine.inputs import resolve
 from headwater.executors.dask_worker import check_portable
 from headwater.executors.failures import summary_of
+from headwater.executors.inline import Stored
 from headwater.executors.lanes.batch import (
     INLINE_BYTES,
     LAST,
@@ -36,6 +38,9 @@ from headwater.executors.work import Outcome, run_task
 
 # What may be small when it is pickled is pickled, to see.
 MAYBE_SMALL_BYTES = 16 * INLINE_BYTES
+
+# So many children of a task in one batch are told of together in the log; what goes wrong is told by itself.
+MANY = 8
 
 PLAIN_MESSAGE = "Task run succeeded."
 
@@ -78,6 +83,8 @@ class Steps:
         """Run all steps; *go_on* is asked before each, by its number, and ends the batch with False."""
         self._last: Any = None
         self._small: dict[int, Any] = {}
+        self._children = Counter(step.name[0] for step in self.batch.steps if step.name[1] != UNMAPPED)
+        self._ended: dict[int, Counter[str]] = {}
         succeeded = False
         for number, step in enumerate(self.batch.steps):
             if not go_on(number):
@@ -87,6 +94,8 @@ class Steps:
                 self.teller.later(Unrun((step.name,)))
             else:
                 succeeded = self._step(step)
+        for task, states in self._ended.items():
+            self._sum_up(task, states)
 
     def _step(self, step: Step) -> bool:
         """Run a step; return whether those that come after it may begin."""
@@ -107,7 +116,10 @@ class Steps:
             lambda: {key: resolve(given, index, self._read) for key, given in step.inputs.items()},
             began=note_begin,
             finish=travelling.finish,
+            quiet=self._children[step.name[0]] >= MANY,
         )
+        if self._children[step.name[0]] >= MANY:
+            self._ended.setdefault(step.name[0], Counter())[outcome.state.name] += 1
         if isinstance(outcome.state.result, InputLostError):
             self.teller.later(Lost(step.name))
             return False
@@ -122,6 +134,13 @@ class Steps:
         self.teller.later(Ended(step.name, began, time.time(), name, packed, data, key, nbytes, worker, length))
         return value is not NO_REF and type(outcome.state) is Success
 
+    def _sum_up(self, task: int, states: Counter[str]) -> None:
+        """Log in one line how many children ended, in the place of two lines for each."""
+        found = self.program.resolve(self.batch.tasks[task][0]).task
+        if not found.auto_generated:
+            words = ", ".join(f"{count} {name}" for name, count in states.items())
+            found.logger.info("Task '%s': Finished %d task runs: %s", found.name, states.total(), words)
+
     def _read(self, number: int) -> Any:
         """Return a result that a step reads. Raises InputLostError."""
         if number == LAST:
@@ -130,6 +149,8 @@ class Steps:
             entry = self.batch.table[number]
             if isinstance(entry, bytes):
                 self._small[number] = pickle.loads(entry)
+            elif isinstance(entry, Stored):
+                self._small[number] = entry.load()
             elif entry.key in self.kept:
                 self._small[number] = self.kept[entry.key]
             else:
