@@ -51,9 +51,9 @@ class Story:
             return x + 1
 
         @task
-        def total(xs: list[int]) -> int:
+        def total(xs: list[Any]) -> int:
             note(log, "total")
-            return sum(xs)
+            return sum(xs[0])
 
         @task
         def report() -> None:
@@ -62,7 +62,7 @@ class Story:
         result = LocalResult(dir=str(folder / "results")) if stored else None
         with Flow("story", result=result) as self.flow:
             done = load.map(transform.map(extract(Parameter("n", default=4))))
-            self.total = total(done)
+            self.total = total([done, 0])
             report()
 
     @staticmethod
@@ -108,6 +108,25 @@ def test_only_what_failed_and_what_follows_it_runs_again(tmp_path: Path, executo
     state, _, ran = story.run(executor, resume_from=again)
     assert state.is_successful()
     assert not ran, "all is done"
+
+
+def test_a_list_that_nobody_wrote_is_made_again(tmp_path: Path) -> None:
+    @task
+    def number() -> int:
+        return 2
+
+    @task
+    def shaky(them: list[int]) -> int:
+        if not (tmp_path / "mended").exists():
+            raise ValueError("not yet")
+        return sum(them)
+
+    with Flow("list", result=LocalResult(dir=str(tmp_path / "results"))) as flow:
+        value = shaky([number(), number(), 3])
+    kept: list[Ledger] = []
+    run_flow(flow, {}, on_ledger=kept.append, context={"checkpointing": True})
+    (tmp_path / "mended").touch()
+    assert run_flow(flow, {}, resume_from=kept[0]).result[value].result == 7
 
 
 def test_a_task_that_is_named_runs_again_with_what_follows_it(tmp_path: Path) -> None:

@@ -102,7 +102,11 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
     chosen = {plan.slugs[slug] for slug in again}
     runs = _running_again(ledger, plan, chosen)
     kept = _kept_children(ledger, plan, runs, chosen)
-    missing = [name for i in sorted(runs) for name in _missing(ledger, plan, i, runs, kept)]
+    made_again = _made_again(ledger, plan, runs, kept)
+    for i in made_again:
+        kept.pop(i, None)
+    active = runs | made_again
+    missing = [name for i in sorted(active) for name in _missing(ledger, plan, i, active, kept)]
     if missing:
         names = ", ".join(f'"{name}"' for name in list(dict.fromkeys(missing))[:SHOWN])
         raise ResumeError(
@@ -117,7 +121,7 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
         if i in kept:
             children = {index: _given(entry.children[index], ref_of) for index in sorted(kept[i])}
             given[i] = Given(Success(), children=children)
-        elif i not in runs:
+        elif i not in active:
             given[i] = _given(entry, ref_of)
     return given
 
@@ -160,6 +164,23 @@ def _kept_children(ledger: Ledger, plan: Plan, runs: set[int], chosen: set[int])
                 good &= kept.get(edge.up, set()) if one_by_one else set()
         kept[i] = good
     return kept
+
+
+def _made_again(ledger: Ledger, plan: Plan, runs: set[int], kept: dict[int, set[int]]) -> set[int]:
+    """Return automatic tasks whose results are read and not stored: these are made again of what they read."""
+    found: set[int] = set()
+    todo = list(runs)
+    while todo:
+        i = todo.pop()
+        for edge in plan.tasks[i].edges:
+            up = edge.up
+            entry = ledger.get(plan.tasks[up].slug)
+            if edge.key is None or not plan.tasks[up].automatic or up in runs | found or entry is None:
+                continue
+            if not all(map(_is_there, entry.children.values() if entry.width is not None else [entry])):
+                found.add(up)
+                todo.append(up)
+    return found
 
 
 def _all_good(entry: Entry) -> bool:

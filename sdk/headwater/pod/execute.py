@@ -159,6 +159,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
             await session.start()
             client.subscribe_topic(lines.TOPIC, lines.show)
             await run_async(drive, info.begin(), session)
+            await lines.bring_last(client)
             session.close()
 
 
