@@ -138,6 +138,8 @@ def in_lanes(flow: Flow, workers: int) -> float:
         if isinstance(event, TaskStarted) and not started:
             started.append(event.at)
         elif isinstance(event, TaskEnded):
+            if event.started_at is not None and not started:
+                started.append(event.started_at)
             ended[0] = time.time()
 
     executor = DaskExecutor(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1})

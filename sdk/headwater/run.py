@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,11 +21,13 @@ from headwater.core.task import Task
 from headwater.engine.drive import Drive
 from headwater.engine.events import NO_REF, Event, Given
 from headwater.engine.inputs import measure
+from headwater.engine.ledger import Ledger, ledger_of, resume
 from headwater.engine.machine import Run
 from headwater.engine.plan import Plan, make_plan
 from headwater.engine.run import TaskRun
 from headwater.executors.base import Executor
 from headwater.executors.failures import summary_of
+from headwater.executors.inline import Stored, loaded
 from headwater.executors.local import LocalExecutor
 from headwater.executors.program import RunInfo
 from headwater.run_children import LocalFlowRuns
@@ -47,13 +50,18 @@ def run_flow(
     context: Mapping[str, Any] | None = None,
     run_on_schedule: bool | None = None,
     task_states: Mapping[Task, State] | None = None,
+    resume_from: Ledger | None = None,
+    resume_again: Sequence[str] = (),
+    on_ledger: Callable[[Ledger], None] | None = None,
 ) -> State:
     """Run a flow to its end and return its final state; `state.result` is `{task: State}` for every task.
 
     *observe* is told of every event after the run has taken it in; *context* is added to `headwater.context` in every
-    task. Tasks whose finished state is in *task_states* are not run: their results are taken from there. A flow with a
-    schedule is run at each of its times, unless *run_on_schedule* is False. Raises ParameterError and FlowError before
-    anything runs.
+    task. Tasks whose finished state is in *task_states* are not run: their results are taken from there. With
+    *resume_from*, the ledger of an earlier run, only what did not succeed then is run, the tasks of the slugs
+    *resume_again*, and what follows them; *on_ledger* is given the ledger of this run at its end. A flow with a
+    schedule is run at each of its times, unless *run_on_schedule* is False. Raises ParameterError, FlowError and, when
+    results that are read again were not stored, ResumeError before anything runs.
     """
     if current.get("loading_flow"):
         logger.warning("Flow '%s': run() does nothing while its file is being loaded for another run.", flow.name)
@@ -71,9 +79,10 @@ def run_flow(
     values = flow.check_parameters(parameters)
     run = Run(make_plan(flow))
     drive = Drive(run, observe=(lambda event: observe(run, event)) if observe else None, ask=_asker())
-    info = RunInfo(
-        flow.name, name or flow.name, values, extra=_checked(context), given=_given(flow, run.plan, task_states or {})
-    )
+    given = _given(flow, run.plan, task_states or {})
+    if resume_from is not None:
+        given = {**resume(resume_from, run.plan, lambda stored: Stored(*stored), resume_again), **given}
+    info = RunInfo(flow.name, name or flow.name, values, extra=_checked(context), given=given)
     _log_to_people()
     logger.info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)
@@ -83,6 +92,8 @@ def run_flow(
     with serving(children):
         (executor or LocalExecutor()).execute(flow, drive, info)
     children.close()
+    if on_ledger is not None:
+        on_ledger(ledger_of(run))
     final = end_flow(flow, run, info)
     log_end(run)
     return final
@@ -151,8 +162,18 @@ def _with_result(task: TaskRun) -> State:
         state.map_states = states  # type: ignore[attr-defined]  # children are those of a Mapped task
         state.result = [child.result for child in states]
     elif state.is_successful() and task.ref is not NO_REF:
-        state.result = task.ref
+        # A state of its own: the task runs that simply succeeded share theirs.
+        state = copy.copy(state)
+        state.result = _value_of(task.ref)
     return state
+
+
+def _value_of(ref: Any) -> Any:
+    try:
+        return loaded(ref)
+    except Exception as error:
+        logger.warning("A result of an earlier run cannot be read and reads as None: %s", summary_of(error))
+        return None
 
 
 def _enter(flow: Flow, old: State, new: State, info: RunInfo) -> State:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 Manifest = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +62,13 @@ class Project:
 
     def run(self, name: str, flow: str, **spec: Any) -> None:
         self.apply(resource("FlowRun", name, {"flow": flow, **spec}))
+
+    def set_aside_volume(self, claim: str, request: pytest.FixtureRequest) -> None:
+        """On a local node, which has no storage class, set a volume aside for the claim."""
+        if self.kubectl("get", "storageclass", "-o", "name").stdout:
+            return
+        subprocess.run([ROOT / "localnode" / "localnode", "volume", f"{self.name}/{claim}"], check=True)
+        request.addfinalizer(lambda: self.kubectl("delete", "pv", f"{self.name}.{claim}", "--wait=false"))
 
     def state(self, run: str) -> tuple[str, str]:
         """(state, message) of a run."""

@@ -29,7 +29,7 @@ def test_hello(project: Any) -> None:
 
 def test_aircraft(project: Any, request: pytest.FixtureRequest) -> None:
     """Real recorded traffic through the code slide's five tasks, on workers, into SQLite on a volume."""
-    set_aside_volume(project, "aircraft-data", request)
+    project.set_aside_volume("aircraft-data", request)
     project.kubectl("apply", "-f", str(EXAMPLES / "aircraft"))
     run = project.finish("aircraft-1", 180)
     assert {task["name"]: task["state"] for task in run["status"]["tasks"]} == {
@@ -62,14 +62,6 @@ tables = [name for (name,) in sqlite3.connect(sys.argv[1]).execute("select name 
 count = lambda table: sqlite3.connect(sys.argv[1]).execute(f"select count(*) from {table}").fetchone()[0]
 print(json.dumps({table: count(table) for table in sorted(tables)}))
 """
-
-
-def set_aside_volume(project: Any, claim: str, request: pytest.FixtureRequest) -> None:
-    """On a local node, which has no storage class, set a volume aside for the claim."""
-    if project.kubectl("get", "storageclass", "-o", "name").stdout:
-        return
-    subprocess.run([ROOT / "localnode" / "localnode", "volume", f"{project.name}/{claim}"], check=True)
-    request.addfinalizer(lambda: project.kubectl("delete", "pv", f"{project.name}.{claim}", "--wait=false"))
 
 
 def read_rows(project: Any, claim: str) -> dict[str, int]:

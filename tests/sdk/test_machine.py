@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from headwater.core import triggers
 from headwater.core.signals import FAIL
 from headwater.core.states import Crashed, Failed, Mapped, Paused, Retrying, Skipped, State, Success, TriggerFailed
+from headwater.engine import advance
 from headwater.engine.events import (
     NO_REF,
     AskToResume,
     PauseAnswered,
     ReleaseResult,
+    ReleaseResults,
     RunBegan,
     SubmitTask,
     TaskCrashed,
@@ -25,7 +28,7 @@ from headwater.engine.events import (
     TimeCame,
     WakeAt,
 )
-from headwater.engine.inputs import Item, Value, Whole, measure, resolve
+from headwater.engine.inputs import Each, Value, Whole, measure, resolve
 from headwater.engine.judge import ask_trigger
 from headwater.engine.machine import Run, retrying, step
 from headwater.engine.plan import EdgePlan, Plan, TaskPlan, plan_of
@@ -143,6 +146,10 @@ class Player:
             else:
                 alarm = self.alarms.pop(self.chance.randrange(len(self.alarms)))
                 self.tell(TimeCame(alarm.task, alarm.run_count, self.clock, alarm.map_index))
+            for i, task in enumerate(self.run.tasks):
+                if task.family is not None and not task.family.follows:
+                    out = sum(command.task == i and command.map_index >= 0 for command in self.under_way)
+                    assert task.family.in_flight == out, "it knows how many children are under way"
 
     def tell(self, event: Any) -> None:
         for command in step(self.run, event):
@@ -151,6 +158,10 @@ class Player:
                     self.under_way.append(command)
                 case WakeAt():
                     self.alarms.append(command)
+                case ReleaseResults(_, refs):
+                    for ref in refs:
+                        assert not ref.released, "a result is released once"
+                        ref.released = True
                 case ReleaseResult(_, ref, _):
                     assert not ref.released, "a result is released once"
                     ref.released = True
@@ -160,7 +171,7 @@ class Player:
     def carry_out(self, command: SubmitTask) -> list[Any]:
         i, index, count = command.task, command.map_index, command.run_count
         task, now = self.tasks[i], self.clock
-        given = {key: words(resolve(value, Result.read)) for key, value in command.inputs.items()}
+        given = {key: words(resolve(value, index, Result.read)) for key, value in command.inputs.items()}
         node = self.expected[i] if index < 0 else self.expected[i].children[index]
         if command.upstream is not None:
             decided = ask_trigger(getattr(triggers, task.trigger), command.upstream)
@@ -197,10 +208,11 @@ def found(task: Any) -> Any:
 
 
 @settings(max_examples=600, deadline=None)
-@given(graphs(), st.integers(0, 2**32), st.booleans())
-def test_every_run_ends_as_the_model_says(tasks: list[Any], seed: int, keep_results: bool) -> None:
+@given(graphs(), st.integers(0, 2**32), st.booleans(), st.sampled_from([1, 2, 1000]))
+def test_every_run_ends_as_the_model_says(tasks: list[Any], seed: int, keep_results: bool, window: int) -> None:
     player = Player(tasks, seed, keep_results)
-    player.play()
+    with mock.patch.object(advance, "WINDOW", window):
+        player.play()
 
     run = player.run
     assert [found(task) for task in run.tasks] == [told(node) for node in player.expected]
@@ -228,7 +240,7 @@ def test_children_of_a_map_over_a_map_run_as_soon_as_their_own_item_is_there() -
     run = chain(model.Task([over]), model.Task([model.Edge(1, "y", mapped=True)]))
     step(run, RunBegan(0, {}))
     first = step(run, TaskEnded(0, 1, 1, Success(), "list", 3))
-    assert first == [SubmitTask(1, 1, {"x": Item(Whole("list"), n)}, n) for n in range(3)]
+    assert first == [SubmitTask(1, 1, {"x": Each(Whole("list"))}, n) for n in range(3)]
     assert step(run, TaskEnded(1, 1, 2, Success(), "r1", None, 1)) == [SubmitTask(2, 1, {"y": Whole("r1")}, 1)]
 
 

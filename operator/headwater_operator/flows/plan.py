@@ -86,7 +86,10 @@ def _say(seen: Observed, wanted: Manifest, asked: schedules.Due, now: datetime) 
         "observedGeneration": generation,
         "runs": _counts(seen.runs),
         "conditions": to_manifest(
-            _conditions(wanted, current, asked.problems), seen.flow.get("status", {}).get("conditions", []), generation, now
+            _conditions(wanted, current, asked.problems),
+            seen.flow.get("status", {}).get("conditions", []),
+            generation,
+            now,
         ),
     }
     if seen.flow["spec"].get("schedules") or "schedules" in seen.flow.get("status", {}):

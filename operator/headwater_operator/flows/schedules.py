@@ -1,4 +1,4 @@
-"""Which scheduled runs a Flow is to have now. Pure: the clock is an argument, and what was handled stands in the status.
+"""Which scheduled runs a Flow is to have now. Pure: the clock is an argument, what was handled stands in the status.
 
 A slot is a time that an entry of `spec.schedules` names. Its run's name is made from flow, entry and slot, so that it
 is made once, whatever is repeated. `status.schedules[].lastSlot` is the newest slot that was handled, made or left out;
@@ -123,7 +123,7 @@ def _due_of(clock: Clock, entry: Mapping[str, Any], flow: Manifest, last: dateti
         missed = [slot for slot in islice(slots_after(clock, last), AT_A_TIME) if slot <= now]
         return _Slots(missed, missed[-1], coming, more=missed[-1] < newest)
     since = max(last, now - GRACE)
-    return _Slots([slot for slot in _until(clock, since, now)], newest, coming)
+    return _Slots(list(_until(clock, since, now)), newest, coming)
 
 
 def _newest(clock: Clock, last: datetime, now: datetime) -> datetime | None:

@@ -55,6 +55,8 @@ def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settin
         tls=settings.tls,
         title=run["spec"].get("title", ""),
         scheduled_time=run["spec"].get("scheduledTime", ""),
+        resume_run=run["spec"].get("resumeFrom", {}).get("run", ""),
+        resume_tasks=run["spec"].get("resumeFrom", {}).get("tasks", []),
     )
 
 

@@ -35,6 +35,10 @@ class EntrypointError(FlowError):
     """The flow cannot be found or imported."""
 
 
+class ResumeError(HeadwaterError):
+    """A run cannot go on where an earlier one ended."""
+
+
 class ClusterError(HeadwaterError):
     """The cluster refused, or did not answer."""
 

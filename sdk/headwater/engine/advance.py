@@ -5,19 +5,27 @@ No recursion anywhere: chains may be long, and one failure may end all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from headwater.core.states import Failed, Mapped, State, Success
 from headwater.engine.events import UNMAPPED, Command, SubmitTask
-from headwater.engine.judge import inputs_of, judge, upstream_states
+from headwater.engine.inputs import Input
+from headwater.engine.judge import inputs_of, inputs_of_alike, judge, upstream_states
 from headwater.engine.release import read_by_child, read_by_task, release_unread
-from headwater.engine.run import Key, Run, TaskRun
+from headwater.engine.run import NOT_RUN, UNOPENED, Family, Key, Run, TaskRun
+
+# So many children of a mapped task are submitted at a time; the others come as these end.
+WINDOW = 4_000
 
 
 def submit(run: Run, key: Key, previous: State | None = None) -> SubmitTask:
     i, map_index = key
     task, plan = run.at(i, map_index), run.plan.tasks[i]
     task.run_count += 1
+    alike = _alike(run, key)
+    if alike is not None and previous is None:
+        return SubmitTask(i, task.run_count, alike, map_index)
     return SubmitTask(
         i,
         task.run_count,
@@ -43,8 +51,32 @@ def tell(run: Run, key: Key, state: State) -> SubmitTask:
 # A task and what follows from it
 
 
+def _alike(run: Run, key: Key) -> dict[str, Input] | None:
+    """Return the inputs of a child that one judgement has let run with all of its siblings."""
+    family = run.tasks[key[0]].family
+    return family.alike if family is not None and key[1] != UNMAPPED else None
+
+
+def _given(run: Run, key: Key) -> State | None:
+    """Return the state of a child that an earlier run has finished; its result is where that run stored it."""
+    children = run.tasks[key[0]].given_children
+    if key[1] == UNMAPPED or children is None or key[1] not in children:
+        return None
+    child, given = run.at(*key), children[key[1]]
+    child.ref, child.length, child.given = given.ref, given.length, True
+    if given.stored is not None:
+        child.stored = given.stored
+    return given.state
+
+
 def _judged(run: Run, key: Key, commands: list[Command]) -> State | None:
     """A task run's turn has come: submit it, or return the state that it enters instead."""
+    given = _given(run, key)
+    if given is not None:
+        return given
+    if _alike(run, key) is not None:
+        commands.append(submit(run, key))
+        return None
     state, width = judge(run, *key)
     if state is None:
         commands.append(submit(run, key))
@@ -57,69 +89,124 @@ def _judged(run: Run, key: Key, commands: list[Command]) -> State | None:
     return state
 
 
+def open_more(run: Run, i: int, at: float) -> list[Command]:
+    """A child waits for its next run: another may be opened in its place."""
+    commands: list[Command] = []
+    for key, state in judged(run, _open_more(run, i), commands):
+        commands += finish(run, key, state, at)
+    return commands
+
+
 def finish(run: Run, first: Key, state: State, at: float) -> list[Command]:
     """Finish a task run, and with it everything that can now never run. No recursion: chains may be long."""
     commands: list[Command] = []
     todo = [(first, state)]
     while todo:
         key, final = todo.pop()
-        for ready in _close(run, key, final, at, commands):
-            decided = _judged(run, ready, commands)
-            if decided is not None:
-                todo.append((ready, decided))
+        todo += judged(run, _close(run, key, final, at, commands), commands)
     if run.unfinished == 0 and run.finished_at is None:
         conclude(run, at)
     return commands
 
 
+def judged(run: Run, ready: Iterable[Key], commands: list[Command]) -> list[tuple[Key, State]]:
+    """Judge those whose turn has come; return the ones that are not run, with the state that they enter."""
+    decided = []
+    for key in ready:
+        state = _judged(run, key, commands)
+        if state is not None:
+            decided.append((key, state))
+    return decided
+
+
 def _close(run: Run, key: Key, state: State, at: float, commands: list[Command]) -> Iterator[Key]:
     """Give a task run its final state; yield what may be judged by that."""
     i, map_index = key
-    task = run.at(i, map_index)
-    task.state = state
+    task = run.tasks[i]
+    run.enter(i, map_index, state)
     if map_index != UNMAPPED:
         yield from _close_child(run, key, at, commands)
         return
     if isinstance(state, Mapped) and run.plan.tasks[i].mapped:
-        yield from _open_children(run, i, at)
-        if task.unfinished_children:
+        yield from _open_family(run, i, at)
+        if task.family is not None and task.family.unfinished:
             return
     yield from _close_task(run, i, at, commands)
 
 
-def _open_children(run: Run, i: int, at: float) -> Iterator[Key]:
+def _open_family(run: Run, i: int, at: float) -> Iterator[Key]:
+    """A mapped task is widened: its children may be opened now."""
     task = run.tasks[i]
     width = task.length if isinstance(task.length, int) else 0
     task.started_at = at
-    task.unfinished_children = width
-    readers = task.readers
     # One that could not be widened gives an order only, and is over.
-    follows = [up for up in run.links[i].follows if run.tasks[up].children is not None]
-    task.children = [TaskRun(readers=readers) for _ in range(width)]
-    for index, child in enumerate(task.children):
-        child.waiting_for = sum(not run.at(up, index).state.is_finished() for up in follows)
+    follows = tuple(up for up in run.links[i].follows if run.tasks[up].children is not None)
+    family = Family(width, width, Counter({type(NOT_RUN): width}), task.readers, follows)
+    task.children, task.family = [UNOPENED] * width, family
+    if width and not follows:
+        family.alike = inputs_of_alike(run, i)
     for down in run.plan.tasks[i].downstream:
         if i in run.links[down].follows:
             yield from _one_less(run, (down, UNMAPPED))
-    for index, child in enumerate(task.children):
-        # One that was let go by what happened just now is judged already.
-        if child.waiting_for == 0 and child.run_count == 0 and child.state.is_pending():
-            yield (i, index)
+    if not follows:
+        yield from _open_more(run, i)
+    else:
+        # Those whose upstream children have ended already; none of them is the usual case.
+        ended = [up for up in follows for its in [run.tasks[up].family] if its and its.unfinished < its.width]
+        for index in range(width if ended else 0):
+            yield from _open_child(run, i, index)
+
+
+def _open_more(run: Run, i: int) -> Iterator[Key]:
+    """Open as many children as may be in flight."""
+    family = run.tasks[i].family
+    while family is not None and not family.follows and family.opened < family.width and family.in_flight < WINDOW:
+        family.opened += 1
+        yield from _open_child(run, i, family.opened - 1)
+
+
+def _open_child(run: Run, i: int, index: int) -> Iterator[Key]:
+    """Yield a child if nothing that it follows is under way any more. One whose follows all are stays unopened."""
+    task = run.tasks[i]
+    assert task.children is not None, "a child is one of its task's"
+    assert task.family is not None, "children are a family"
+    if task.children[index] is not UNOPENED:
+        return
+    waiting = 0
+    if task.family.follows:
+        waiting = sum(not run.at(up, index).state.is_finished() for up in task.family.follows)
+        if waiting == len(task.family.follows):
+            return
+    readers = task.family.readers - sum(begin <= index for begin in task.family.read_from)
+    task.children[index] = TaskRun(waiting, readers)
+    if not waiting:
+        yield (i, index)
 
 
 def _close_child(run: Run, key: Key, at: float, commands: list[Command]) -> Iterator[Key]:
     i, index = key
     task = run.tasks[i]
     assert task.children is not None, "a child is one of its task's"
-    task.children[index].finished_at = at
-    task.unfinished_children -= 1
-    commands += read_by_child(run, i, index)
-    commands += release_unread(run, i, index)
+    assert task.family is not None, "children are a family"
+    child, family = task.children[index], task.family
+    child.finished_at = at
+    family.unfinished -= 1
+    if child.state.is_failed():
+        family.failed.append(index)
+    if child.stored is not None:
+        family.stored.append(index)
+    if not run.keep_results:
+        commands += read_by_child(run, i, index)
+        commands += release_unread(run, i, index)
     for down in run.plan.tasks[i].downstream:
         children = run.tasks[down].children
         if i in run.links[down].follows and children is not None and index < len(children):
-            yield from _one_less(run, (down, index))
-    if task.unfinished_children == 0:
+            if children[index] is UNOPENED:
+                yield from _open_child(run, down, index)
+            else:
+                yield from _one_less(run, (down, index))
+    yield from _open_more(run, i)
+    if family.unfinished == 0:
         yield from _close_task(run, i, at, commands)
 
 
@@ -149,14 +236,16 @@ def _one_less(run: Run, key: Key) -> Iterator[Key]:
 def conclude(run: Run, at: float) -> None:
     """The reference tasks decide; a mapped one by its children."""
     run.finished_at = at
-    states = [state for i in run.plan.reference for state in _deciding(run.tasks[i])]
-    if any(state.is_failed() for state in states):
+    kinds = {kind for i in run.plan.reference for kind in _deciding(run.tasks[i])}
+    if any(issubclass(kind, Failed) for kind in kinds):
         run.state = Failed("Some reference tasks failed.")
-    elif all(state.is_successful() for state in states):
+    elif all(issubclass(kind, Success) for kind in kinds):
         run.state = Success("All reference tasks succeeded.")
     else:
         run.state = Success("No reference tasks failed.")
 
 
-def _deciding(task: TaskRun) -> list[State]:
-    return [task.state] if task.children is None else [child.state for child in task.children]
+def _deciding(task: TaskRun) -> set[type[State]]:
+    if task.family is None:
+        return {type(task.state)}
+    return {kind for kind, count in task.family.counts.items() if count}

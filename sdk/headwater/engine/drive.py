@@ -12,7 +12,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from headwater.engine.events import (
     AskToResume,
@@ -20,6 +20,7 @@ from headwater.engine.events import (
     Event,
     PauseAnswered,
     ReleaseResult,
+    ReleaseResults,
     SubmitTask,
     TimeCame,
     WakeAt,
@@ -38,7 +39,7 @@ class Session(Protocol):
     def submit(self, command: SubmitTask) -> None:
         """Begin to run a task; return at once."""
 
-    def release(self, command: ReleaseResult) -> None:
+    def release(self, ref: Any) -> None:
         """Forget a result."""
 
 
@@ -63,6 +64,7 @@ class Drive:
         self._observe = observe or (lambda event: None)
         self._alarms: list[tuple[float, int, int, int]] = []
         self._changed = asyncio.Event()
+        self._broken: BaseException | None = None
 
     @property
     def finished(self) -> bool:
@@ -86,6 +88,11 @@ class Drive:
             _, task, map_index, run_count = heapq.heappop(self._alarms)
             self.post(TimeCame(task, run_count, now, map_index))
 
+    def give_up(self, error: BaseException | None) -> None:
+        """Something that carries the run is broken: `run_async` raises it."""
+        self._broken = self._broken or error
+        self._changed.set()
+
     def answer(self) -> PauseAnswered:
         """Ask a person about the paused task that has waited longest."""
         question = self.asked.popleft()
@@ -102,7 +109,10 @@ class Drive:
             case SubmitTask():
                 self.session.submit(command)
             case ReleaseResult():
-                self.session.release(command)
+                self.session.release(command.ref)
+            case ReleaseResults(_, refs):
+                for ref in refs:
+                    self.session.release(ref)
             case WakeAt(at, task, run_count, map_index):
                 heapq.heappush(self._alarms, (at, task, map_index, run_count))
             case AskToResume():
@@ -130,6 +140,8 @@ async def run_async(drive: Drive, begin: Event, session: Session) -> None:
     drive.session = session
     drive.post(begin)
     while not drive.finished:
+        if drive._broken is not None:
+            raise drive._broken
         drive._changed.clear()
         if drive.asked:
             drive.post(await asyncio.to_thread(drive.answer))

@@ -7,6 +7,7 @@ the engine hands it on and never looks inside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +41,13 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A finished state, with the ref and the length of its result."""
+    """A finished state, with the ref and the length of its result; of a mapped task those of its *children*."""
 
     state: State
     ref: Any = NO_REF
     length: Length = None
+    stored: Any = None
+    children: Mapping[int, Given] | None = None
 
 
 # Events
@@ -73,7 +76,8 @@ class TaskEnded:
     """A task run has come to a state: a finished one, Retrying or Paused.
 
     The state's own result is set for failures only; that of the others is behind *ref*. *loop* is where a task that
-    is retried in the middle of its rounds goes on, *stored* where the result was stored, for who asks.
+    is retried in the middle of its rounds goes on, *stored* where the result was stored, for who asks. With
+    *started_at* it stands for the TaskStarted too, which was not worth a word of its own.
     """
 
     task: int
@@ -85,6 +89,8 @@ class TaskEnded:
     map_index: int = UNMAPPED
     loop: Loop | None = None
     stored: Any = None
+    started_at: float | None = None
+    run_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +182,12 @@ class ReleaseResult:
     map_index: int = UNMAPPED
 
 
-Command = SubmitTask | WakeAt | AskToResume | ReleaseResult
+@dataclass(frozen=True, slots=True)
+class ReleaseResults:
+    """Nobody reads these results of a mapped task's children any more."""
+
+    task: int
+    refs: list[Any]
+
+
+Command = SubmitTask | WakeAt | AskToResume | ReleaseResult | ReleaseResults

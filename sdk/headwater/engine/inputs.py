@@ -49,10 +49,30 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Each:
+    """The item of an input that a child of a mapped task reads, by its own index."""
+
+    source: Input
+
+    def __reduce__(self) -> Any:
+        return Each, (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
     """The results of a mapped task's children, as a list."""
 
     parts: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Results as a list: Gathered where each part is Whole, as there may be a million."""
+
+    refs: Sequence[Any]
+
+    def __reduce__(self) -> Any:
+        return Results, (self.refs,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +82,26 @@ class Flat:
     source: Input
 
 
-Input = Value | Whole | Item | Gathered | Flat
+Input = Value | Whole | Item | Each | Gathered | Results | Flat
 
 
-def resolve(given: Input, read: Callable[[Any], Any] = lambda ref: ref) -> Any:
-    """Return the value of an input; *read* turns a ref into its value."""
+def resolve(given: Input, map_index: int, read: Callable[[Any], Any] = lambda ref: ref) -> Any:
+    """Return the value of an input for the task run with *map_index*; *read* turns a ref into its value."""
     match given:
         case Value(value):
             return value
         case Whole(ref):
             return read(ref)
+        case Each(source):
+            return resolve(source, map_index, read)[map_index]
         case Item(source, index):
-            return resolve(source, read)[index]
+            return resolve(source, map_index, read)[index]
         case Gathered(parts):
-            return [resolve(part, read) for part in parts]
+            return [resolve(part, map_index, read) for part in parts]
+        case Results(refs):
+            return [read(ref) for ref in refs]
         case Flat(source):
-            return [item for items in resolve(source, read) for item in items]
+            return [item for items in resolve(source, map_index, read) for item in items]
 
 
 def measure(value: Any, depth: int) -> Length:

@@ -9,10 +9,11 @@ The first that has an answer decides; without an answer the task runs. Pure: a r
 
 from __future__ import annotations
 
+from headwater.core import triggers
 from headwater.core.signals import FAIL, TRIGGERFAIL, Signal
-from headwater.core.states import Mapped, Skipped, State, TriggerFailed
+from headwater.core.states import Mapped, Skipped, State, Success, TriggerFailed
 from headwater.engine.events import NO_REF, UNMAPPED
-from headwater.engine.inputs import UNMAPPABLE, Flat, Gathered, Input, Item, Value, Whole, locate, outer
+from headwater.engine.inputs import UNMAPPABLE, Each, Flat, Gathered, Input, Item, Results, Value, Whole, locate, outer
 from headwater.engine.plan import EdgePlan, UpstreamEdge, UpstreamStates, UpstreamTask
 from headwater.engine.run import Run, TaskRun
 
@@ -24,6 +25,12 @@ def judge(run: Run, i: int, map_index: int) -> tuple[State | None, int]:
     plan = run.plan.tasks[i]
     if not plan.edges:
         return None, 0
+    if all(_simply_succeeded(run, edge, map_index) for edge in plan.edges):
+        # By far the most frequent, and with many children upstream to look at each would take long.
+        if plan.mapped and map_index == UNMAPPED:
+            return _widen(run, i)
+        if plan.checked or plan.trigger is triggers.all_successful or plan.trigger is None:
+            return None, 0
     states = upstream_states(run, i, map_index)
     if plan.skip_on_upstream_skip and any(state.is_skipped() for state in states.values()):
         words = (
@@ -49,6 +56,16 @@ def ask_trigger(trigger: object, states: UpstreamStates) -> State | None:
 
 
 # Upstream
+
+
+def _simply_succeeded(run: Run, edge: EdgePlan, map_index: int) -> bool:
+    """Whether all that an edge shows to a trigger is in the state Success itself."""
+    up = run.tasks[edge.up]
+    if up.children is None or up.family is None:
+        return type(up.state) is Success
+    if edge.mapped and not edge.flattened and map_index != UNMAPPED:
+        return type(up.children[map_index].state) is Success
+    return up.family.counts[Success] == up.family.width
 
 
 def upstream_states(run: Run, i: int, map_index: int) -> UpstreamStates:
@@ -147,6 +164,21 @@ def inputs_of(run: Run, i: int, map_index: int) -> dict[str, Input]:
     return {edge.key: _input(run, edge, map_index) for edge in run.plan.tasks[i].edges if edge.key is not None}
 
 
+def inputs_of_alike(run: Run, i: int) -> dict[str, Input] | None:
+    """Return the inputs of all children of a task at once, where these differ by their index only and may run."""
+    plan = run.plan.tasks[i]
+    for edge in plan.edges:
+        if edge.mapped and (edge.flattened or run.tasks[edge.up].children is not None):
+            return None
+    if plan.checked or judge(run, i, 0)[0] is not None:
+        return None
+    return {
+        edge.key: Each(_source(run, edge.up, run.tasks[edge.up])) if edge.mapped else _input(run, edge, 0)
+        for edge in plan.edges
+        if edge.key is not None
+    }
+
+
 def _input(run: Run, edge: EdgePlan, map_index: int) -> Input:
     up = run.tasks[edge.up]
     if not edge.mapped:
@@ -166,10 +198,14 @@ def _input(run: Run, edge: EdgePlan, map_index: int) -> Input:
 
 
 def _gathered(run: Run, i: int, up: TaskRun) -> Input:
-    if up.gathered is None:
+    assert up.family is not None, "children are a family"
+    if up.family.gathered is None:
         # Once for all who read it: a wide map may be handed to every child of another.
-        up.gathered = tuple(_source(run, i, child) for child in up.children or [])
-    return Gathered(up.gathered)
+        refs = tuple([child.ref for child in up.children or []])
+        whole = not any(ref is NO_REF for ref in refs)
+        parts = () if whole else tuple(_source(run, i, child) for child in up.children or [])
+        up.family.gathered = Results(refs) if whole else Gathered(parts)
+    return up.family.gathered
 
 
 def _source(run: Run, i: int, found: TaskRun) -> Input:

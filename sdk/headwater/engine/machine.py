@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from headwater.core.errors import TaskCrashedError
 from headwater.core.signals import FAIL
 from headwater.core.states import Crashed, Mapped, Paused, Pending, Resume, Retrying, Running, State, Success
-from headwater.engine.advance import conclude, finish, submit, tell
+from headwater.engine.advance import conclude, finish, open_more, submit, tell
 from headwater.engine.events import (
     NO_REF,
     UNMAPPED,
@@ -38,6 +38,8 @@ from headwater.engine.run import Key, Run, TaskRun
 
 __all__ = ["Run", "step"]
 
+RUNNING = Running("Starting task run.")
+
 
 def step(run: Run, event: Event) -> list[Command]:
     """Take in one event; return what to do now, in this order."""
@@ -49,7 +51,7 @@ def step(run: Run, event: Event) -> list[Command]:
         return []
     match event:
         case TaskStarted():
-            return _started(task, event)
+            return _started(run, task, event)
         case TaskEnded():
             return _ended(run, task, event)
         case TaskCrashed():
@@ -67,9 +69,16 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
     for i, given in event.given.items():
         # Before anything is judged: what is upstream of them does not matter any more.
         task = run.tasks[i]
+        if given.children is not None:
+            # It is widened in its turn, and its children are found when they are opened.
+            task.given_children = given.children
+            continue
         task.state, task.ref, task.length, task.given = given.state, given.ref, given.length, True
+        if given.stored is not None:
+            task.stored = given.stored
     for i in event.given:
-        commands += finish(run, (i, UNMAPPED), run.tasks[i].state, event.at)
+        if run.tasks[i].given:
+            commands += finish(run, (i, UNMAPPED), run.tasks[i].state, event.at)
     for i, plan in enumerate(run.plan.tasks):
         if plan.parameter is not None:
             # A parameter's value is known; nobody has to run for it.
@@ -80,29 +89,44 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
             commands += finish(run, (i, UNMAPPED), Success("Parameter given."), event.at)
     for i, plan in enumerate(run.plan.tasks):
         # What waits for those only was judged when the last of them was known.
-        if plan.parameter is None and not plan.upstream and i not in event.given:
+        if plan.parameter is None and not plan.upstream and not run.tasks[i].given:
             commands.append(submit(run, (i, UNMAPPED)))
     if run.unfinished == 0:
         conclude(run, event.at)
     return commands
 
 
-def _started(task: TaskRun, event: TaskStarted) -> list[Command]:
+def _started(run: Run, task: TaskRun, event: TaskStarted) -> list[Command]:
     if _is_current(task, event.run_count) and not task.state.is_running():
-        task.state = Running("Starting task run.")
-        task.started_at = event.at
-        task.run_name = event.run_name
+        run.enter(event.task, event.map_index, RUNNING)
+        _note_start(run, task, event, event.at)
     return []
+
+
+def _note_start(run: Run, task: TaskRun, event: TaskStarted | TaskEnded, at: float) -> None:
+    task.started_at = at
+    if event.run_name is not None:
+        task.run_name = event.run_name
+    family = run.tasks[event.task].family
+    if family is not None and (family.first_started_at is None or at < family.first_started_at):
+        family.first_started_at = at
 
 
 def _ended(run: Run, task: TaskRun, event: TaskEnded) -> list[Command]:
     if not _is_current(task, event.run_count):
         return []
-    if task.started_at is None and event.ref is not NO_REF:
-        task.started_at = event.at
-    task.loop = event.loop
-    task.entering = None
-    task.ref, task.length, task.stored = event.ref, event.length, event.stored
+    if event.started_at is not None and not task.state.is_running():
+        _note_start(run, task, event, event.started_at)
+    elif task.started_at is None and event.ref is not NO_REF:
+        _note_start(run, task, event, event.at)
+    task.ref, task.length = event.ref, event.length
+    # What few have is set only where it changes.
+    if task.loop is not event.loop:
+        task.loop = event.loop
+    if task.stored is not event.stored:
+        task.stored = event.stored
+    if task.entering is not None:
+        task.entering = None
     return _enter(run, (event.task, event.map_index), event.state, event.at)
 
 
@@ -110,21 +134,25 @@ def _enter(run: Run, key: Key, state: State, at: float) -> list[Command]:
     """Let a task run enter a state that its handlers, if any, have agreed to."""
     task = run.at(*key)
     if not state.is_finished():
-        return _wait(task, key, state, at)
+        return _wait(run, key, state, at)
     if isinstance(state, Mapped) and run.plan.tasks[key[0]].mapped and key[1] == UNMAPPED:
         _, task.length = judge(run, *key)
     return finish(run, key, state, at)
 
 
-def _wait(task: TaskRun, key: Key, state: State, at: float) -> list[Command]:
+def _wait(run: Run, key: Key, state: State, at: float) -> list[Command]:
     """Retrying or Paused: until a time, or until a person says so."""
-    task.state = state
+    run.enter(*key, state)
+    return [_waiting(run.at(*key), key, state, at), *open_more(run, key[0], at)]
+
+
+def _waiting(task: TaskRun, key: Key, state: State, at: float) -> Command:
     start = getattr(state, "start_time", None)
     if start is not None:
-        return [WakeAt(start.timestamp(), key[0], task.run_count, key[1])]
+        return WakeAt(start.timestamp(), key[0], task.run_count, key[1])
     if isinstance(state, Paused):
-        return [AskToResume(key[0], task.run_count, state.message or "", key[1])]
-    return [WakeAt(at, key[0], task.run_count, key[1])]
+        return AskToResume(key[0], task.run_count, state.message or "", key[1])
+    return WakeAt(at, key[0], task.run_count, key[1])
 
 
 def _crashed(run: Run, task: TaskRun, event: TaskCrashed) -> list[Command]:
@@ -159,9 +187,9 @@ def _go_on(run: Run, task: TaskRun, event: TimeCame | PauseAnswered) -> list[Com
     if before.is_paused():
         task.resumed = True
         task.uncounted += 1
-        task.state = Resume("It may go on.")
+        run.enter(*key, Resume("It may go on."))
     else:
-        task.state = Pending("Retry is due.")
+        run.enter(*key, Pending("Retry is due."))
     return [submit(run, key, before)]
 
 

@@ -42,7 +42,8 @@ class TaskPlan:
     *upstream* and *downstream* are indexes into `Plan.tasks`, each once. *trigger* is None when only user code can
     tell, which the worker asks. *checked* tasks are told the states upstream of them. *handled* ones have state
     handlers, which see every transition. A *plain* one ends in Success or Failed and leaves nothing to tell but that.
-    One *beside* the engine runs in its process, wherever the others do.
+    One *beside* the engine runs in its process, wherever the others do. An *automatic* one nobody wrote: it makes a
+    list of results, or takes an item.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TaskPlan:
     parameter: str | None = None
     resources: tuple[tuple[str, float], ...] = ()
     beside: bool = False
+    automatic: bool = False
 
     def retry_delay_seconds(self, run_count: int) -> float:
         """How long to wait after this run of the task."""
@@ -126,6 +128,7 @@ def _task_plan(
         parameter=task.name if isinstance(task, Parameter) else None,
         resources=resources_of(task),
         beside=task.beside_engine,
+        automatic=task.auto_generated,
     )
 
 
@@ -175,6 +178,21 @@ def retry_delays(task: Task) -> tuple[float, ...]:
             )
         found.append(answer.total_seconds())
     return tuple(found)
+
+
+def depths(plan: Plan) -> list[int]:
+    """Return for each task how many stand before it on its longest way."""
+    found = [0] * len(plan.tasks)
+    waiting = [len(task.upstream) for task in plan.tasks]
+    ready = [i for i, count in enumerate(waiting) if not count]
+    while ready:
+        i = ready.pop()
+        for down in plan.tasks[i].downstream:
+            found[down] = max(found[down], found[i] + 1)
+            waiting[down] -= 1
+            if not waiting[down]:
+                ready.append(down)
+    return found
 
 
 def labels(plan: Plan) -> list[str]:

@@ -6,8 +6,10 @@ upstream child of its own index lets that go with its own end, so that a wide ma
 
 from __future__ import annotations
 
-from headwater.engine.events import NO_REF, UNMAPPED, Command, ReleaseResult
-from headwater.engine.run import Run, TaskRun
+from typing import Any
+
+from headwater.engine.events import NO_REF, UNMAPPED, Command, ReleaseResult, ReleaseResults
+from headwater.engine.run import UNOPENED, Run, TaskRun
 
 
 def read_by_child(run: Run, i: int, index: int) -> list[Command]:
@@ -25,16 +27,31 @@ def read_by_task(run: Run, i: int) -> list[Command]:
     commands: list[Command] = []
     width = len(run.tasks[i].children or [])
     for up in run.links[i].data:
-        children = run.tasks[up].children
-        if children is None:
+        family = run.tasks[up].family
+        if family is None:
             commands += _read(run, up, UNMAPPED)
             continue
         # Of those that were read one by one only what is beyond its own width is left.
         begin = width if up in run.links[i].aligned else 0
-        for index in range(begin, len(children)):
-            commands += _read(run, up, index)
-        run.tasks[up].gathered = None
+        refs = _read_all(run.tasks[up].children or [], begin)
+        if refs:
+            commands.append(ReleaseResults(up, refs))
+        family.read_from.append(begin)
+        family.gathered = None
     return commands
+
+
+def _read_all(children: list[TaskRun], begin: int) -> list[Any]:
+    """Children are read from an index on; return the results that nobody wants now."""
+    refs = []
+    for child in children[begin:]:
+        if child is UNOPENED:
+            continue
+        child.readers -= 1
+        if child.readers <= 0 and child.ref is not NO_REF and child.state.is_finished():
+            refs.append(child.ref)
+            child.ref = NO_REF
+    return refs
 
 
 def _read(run: Run, up: int, index: int) -> list[Command]:

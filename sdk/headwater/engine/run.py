@@ -2,52 +2,106 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headwater.core.states import Pending, State
-from headwater.engine.events import NO_REF, UNMAPPED, Loop
+from headwater.core.states import Paused, Pending, Retrying, Scheduled, State
+from headwater.engine.events import NO_REF, UNMAPPED, Given, Loop
 from headwater.engine.inputs import Input, Length
 from headwater.engine.plan import Plan
 
 NOT_RUN = Pending("Task not run.")
 
+# A child in one of these is not under way.
+WAITING = (Retrying, Paused, Scheduled)
+
 # What stands upstream of a task run: its task, and its child where one child is meant.
 Key = tuple[int, int]
 
 
-@dataclass(slots=True)
 class TaskRun:
     """One task in one run, or one child of a mapped task.
 
     `waiting_for` counts what has to happen before it may be judged, `readers` the tasks that still want its result.
     `run_count` counts submissions; those that were no new run, as a pause was over or only the state handlers were
     told, are `uncounted`. `entering` is the state that the handlers are being told of.
+
+    There may be a million of them: what each has is in slots, what few have takes room only where it is set.
     """
 
-    state: State = field(default_factory=lambda: NOT_RUN)
-    waiting_for: int = 0
-    readers: int = 0
-    run_count: int = 0
+    __slots__ = (
+        "__dict__",
+        "finished_at",
+        "length",
+        "readers",
+        "ref",
+        "run_count",
+        "started_at",
+        "state",
+        "waiting_for",
+    )
+
     uncounted: int = 0
     resumed: bool = False
     entering: State | None = None
     given: bool = False
-    ref: Any = NO_REF
-    length: Length = None
     loop: Loop | None = None
     stored: Any = None
     run_name: str | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
     children: list[TaskRun] | None = None
-    unfinished_children: int = 0
-    gathered: tuple[Input, ...] | None = None
+    family: Family | None = None
+    given_children: Mapping[int, Given] | None = None
+
+    def __init__(self, waiting_for: int = 0, readers: int = 0) -> None:
+        self.state: State = NOT_RUN
+        self.waiting_for = waiting_for
+        self.readers = readers
+        self.run_count = 0
+        self.ref: Any = NO_REF
+        self.length: Length = None
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
 
     @property
     def runs(self) -> int:
         """How often its function was run, or was about to be."""
         return self.run_count - self.uncounted
+
+
+# In the place of children that nobody has looked at yet; never changed.
+UNOPENED = TaskRun()
+
+
+@dataclass(slots=True)
+class Family:
+    """What a mapped task knows of its children without looking at each.
+
+    They are opened in the order of their index, `opened` being the next one; those that follow other children are
+    opened by these. With `alike` they differ by their index only: one judgement and these inputs serve all of them.
+    A task that has read all children from an index of `read_from` on will not read those that come. `failed` and
+    `stored` are the indexes of those children, `gathered` are their results as an input.
+    """
+
+    width: int
+    unfinished: int
+    counts: Counter[type[State]]
+    readers: int
+    follows: tuple[int, ...]
+    opened: int = 0
+    alike: dict[str, Input] | None = None
+    read_from: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    stored: list[int] = field(default_factory=list)
+    first_started_at: float | None = None
+    gathered: Input | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many are submitted and have not ended; one that waits for its next run is not."""
+        waiting = sum(self.counts[kind] for kind in WAITING if kind in self.counts)
+        return self.opened - (self.width - self.unfinished) - waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +146,20 @@ class Run:
         if found.children is None or not 0 <= map_index < len(found.children):
             raise IndexError(f"task {task} has no child {map_index}")
         return found.children[map_index]
+
+    def enter(self, task: int, map_index: int, state: State) -> None:
+        """Change the state of a task run."""
+        found = self.tasks[task]
+        if map_index == UNMAPPED:
+            found.state = state
+            return
+        assert found.children is not None, "a child is one of its task's"
+        assert found.family is not None, "children are a family"
+        child = found.children[map_index]
+        counts = found.family.counts
+        counts[type(child.state)] -= 1
+        counts[type(state)] += 1
+        child.state = state
 
 
 def _links(plan: Plan, i: int) -> Links:

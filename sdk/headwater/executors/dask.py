@@ -21,7 +21,7 @@ from headwater.core.errors import ClusterError
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, run_async
 from headwater.executors.dask_closing import closed_quietly
-from headwater.executors.dask_session import SCHEDULER_CONFIG, NeverAgain, held
+from headwater.executors.dask_session import SCHEDULER_CONFIG, held
 from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin
 from headwater.executors.lanes.choice import make_session
 from headwater.executors.program import FlowProgram, PickledProgram, RunInfo
@@ -89,7 +89,6 @@ class DaskExecutor:
                 if self.adapt_kwargs:
                     cluster.adapt(**self.adapt_kwargs)
                 async with closed_quietly(Client(cluster, asynchronous=True, **self.client_kwargs)) as client:
-                    cluster.scheduler.add_plugin(NeverAgain(cluster.scheduler))
                     # Dask does not see what lanes do, and would take away workers that it takes for idle.
                     own = cluster.scheduler if not self.adapt_kwargs else None
                     await self._run(client, flow, drive, info, own)
@@ -119,8 +118,14 @@ class DaskExecutor:
             async with performance_report(filename=path) if path is not None else contextlib.nullcontext():
                 await run_async(drive, begin, session)
                 await session.fetch_results()
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"The Dask scheduler went away in the middle of the run ({error}); what has run is not known any more. "
+                "Start it again and run the flow anew: results that are stored are found again."
+            ) from None
         finally:
             session.close()
+            await session.leave()
             with contextlib.suppress(Exception):  # the cluster may be gone, and the program with it
                 await client.unregister_worker_plugin(plugin.name)
 

@@ -10,6 +10,7 @@ that is lost with its worker is Crashed, or run again if it has retries left. It
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import pickle
 import time
@@ -29,18 +30,18 @@ from headwater.engine.events import (
     NO_REF,
     UNMAPPED,
     Event,
-    ReleaseResult,
     SubmitTask,
     TaskCrashed,
     TaskEnded,
     TaskStarted,
 )
-from headwater.engine.inputs import Flat, Gathered, Input, Item, Value, Whole, resolve
+from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Results, Value, Whole, resolve
 from headwater.executors.beside import Beside
+from headwater.executors.boxed import boxed, unboxed
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
 from headwater.executors.here import call_of, ended
-from headwater.executors.inline import Inline, loaded
+from headwater.executors.inline import Inline, Stored, loaded
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import Outcome
@@ -59,20 +60,36 @@ INPUT_LOST = "an input it needs was lost with the worker that held it"
 TaskRunId = tuple[int, int, int]  # task, map index, run count
 
 # A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
-SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
+# What a lane has fetched stays until its last reader has ended; Dask would take the copy away after a while, and each
+# batch would fetch it again.
+SCHEDULER_CONFIG = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.active-memory-manager.start": False,
+}
 
 
 class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Forget how a finished result was made, so that the scheduler cannot run its task a second time."""
+    """Keep a scheduler from running the Dask tasks of a run twice: those with *mark* in their key.
 
-    name = "headwater-never-again"
+    It forgets how a finished result was made, and takes the first loss of a worker for the last that a task may cause.
+    """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, mark: str) -> None:
+        self.name = f"headwater-never-again-{mark}"
+        self._mark = mark
+        self._scheduler: Scheduler | None = None
+
+    async def start(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
 
-    def transition(self, key: str, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        if finish == "memory" and key in self._scheduler.tasks:
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if self._scheduler is None or self._mark not in str(key) or key not in self._scheduler.tasks:
+            return
+        if finish == "memory":
             self._scheduler.tasks[key].run_spec = None
+        elif finish in ("waiting", "queued", "processing"):
+            found = self._scheduler.tasks[key]
+            found.suspicious = max(found.suspicious, self._scheduler.allowed_failures)
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,7 @@ class Held:
 
 
 def held(ref: Any) -> Any:
-    return ref if ref is NO_REF else Held(ref)
+    return ref if ref is NO_REF or isinstance(ref, Stored) else Held(ref)
 
 
 def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
@@ -91,10 +108,14 @@ def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
     match given:
         case Whole(ref):
             return change(ref)
+        case Each(source):
+            return Each(mapped_refs(source, change))
         case Item(source, index):
             return Item(mapped_refs(source, change), index)
         case Gathered(parts):
             return Gathered(tuple(mapped_refs(part, change) for part in parts))
+        case Results(refs):
+            return Gathered(tuple(change(ref) for ref in refs))
         case Flat(source):
             return Flat(mapped_refs(source, change))
         case _:
@@ -126,6 +147,17 @@ class DaskSession:
 
     async def start(self) -> None:
         self._client.subscribe_topic(self._topic, self._on_word)
+        self._never_again = NeverAgain(self._id)
+        try:
+            await self._client.register_plugin(self._never_again)
+        except Exception as error:
+            words = "The scheduler cannot be kept from running a task twice after the loss of a worker: %s"
+            logger.warning(words, summary_of(error))
+
+    async def leave(self) -> None:
+        """Take from the scheduler what `start` has given it."""
+        with contextlib.suppress(Exception):  # it may be gone
+            await self._client.unregister_scheduler_plugin(self._never_again.name)
 
     def _on_word(self, event: tuple[float, tuple[Any, ...]]) -> None:
         kind, name, *content = event[1]
@@ -166,7 +198,13 @@ class DaskSession:
     def _follow(self, work: Coroutine[Any, Any, None]) -> None:
         following = asyncio.ensure_future(work)
         self._following.add(following)
-        following.add_done_callback(self._following.discard)
+        following.add_done_callback(self._followed)
+
+    def _followed(self, following: asyncio.Task[None]) -> None:
+        self._following.discard(following)
+        if not following.cancelled() and following.exception() is not None:
+            # Of ours: a run that waits for it would wait for ever.
+            self._drive.give_up(following.exception())
 
     async def _run_beside(self, command: SubmitTask) -> None:
         """Run a task in this process: its inputs come here, and its result goes to the workers."""
@@ -177,8 +215,11 @@ class DaskSession:
         if len(found) < len(futures):
             self._crash(command, INPUT_LOST)
             return
-        values = found | {number: loaded(ref) for ref, number in refs.items() if number not in futures}
-        known: dict[str, Input] = {k: Value(resolve(given, values.__getitem__)) for k, given in inputs.items()}
+        values = {number: unboxed(value) for number, value in found.items()}
+        values |= {number: loaded(ref) for ref, number in refs.items() if number not in futures}
+        known: dict[str, Input] = {
+            key: Value(resolve(given, command.map_index, values.__getitem__)) for key, given in inputs.items()
+        }
         events: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -194,7 +235,7 @@ class DaskSession:
         """Return the ref of a result that was made here: a large one goes to a worker once, not with each reader."""
         if value is NO_REF or sizeof(value) <= HELD_BYTES:
             return held(value)
-        return await self._client.scatter(value, hash=False)
+        return await self._client.scatter(boxed(value), hash=False)
 
     async def _await_outcome(self, command: SubmitTask, future: Future) -> None:
         """Wait for the outcome, not for the value: that stays where it is."""
@@ -234,9 +275,9 @@ class DaskSession:
     def _crash(self, command: SubmitTask, reason: str) -> None:
         self._drive.post(self._crashed(command, reason))
 
-    def release(self, command: ReleaseResult) -> None:
-        if isinstance(command.ref, Future):
-            command.ref.release()
+    def release(self, ref: Any) -> None:
+        if isinstance(ref, Future):
+            ref.release()
 
     async def fetch_results(self) -> None:
         """Bring every kept result here: the last step of `flow.run()`."""
@@ -246,15 +287,15 @@ class DaskSession:
         for number, (i, run) in enumerate(runs):
             if isinstance(run.ref, Held):
                 run.ref = run.ref.value
-            elif isinstance(run.ref, Inline):
+            elif isinstance(run.ref, Inline | Stored):
                 run.ref = self._loaded(i, run.ref)
             elif number in held:
                 if number not in values:
                     name = self._drive.run.plan.tasks[i].name
                     logger.warning("Task '%s': its result was lost with its worker; it reads as None.", name)
-                run.ref = values.get(number)
+                run.ref = unboxed(values.get(number))
 
-    def _loaded(self, task: int, ref: Inline) -> Any:
+    def _loaded(self, task: int, ref: Inline | Stored) -> Any:
         try:
             return ref.load()
         except Exception as error:

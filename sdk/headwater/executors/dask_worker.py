@@ -18,6 +18,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from headwater.engine.events import NO_REF
 from headwater.engine.inputs import Input, resolve
+from headwater.executors.boxed import boxed, unboxed
 from headwater.executors.inline import loaded
 from headwater.executors.program import BoundTask, PickledProgram, Program, RunInfo
 from headwater.executors.wire import PackedOutcome, pack, pickle_value
@@ -73,7 +74,10 @@ def run_on_worker(program: Program, info: RunInfo, topic: str, work: WorkerCall,
         program,
         info,
         work.call,
-        lambda: {key: resolve(given, lambda ref: loaded(refs[ref])) for key, given in work.inputs.items()},
+        lambda: {
+            key: resolve(given, work.call.map_index, lambda ref: loaded(unboxed(refs[ref])))
+            for key, given in work.inputs.items()
+        },
         began=began,
         finish=check_portable,
     )
@@ -86,7 +90,7 @@ def run_on_worker(program: Program, info: RunInfo, topic: str, work: WorkerCall,
         raise TaskEnding(pack(outcome), pickle_value(outcome.value)) from None
     if not work.plain:
         worker.log_event(topic, ("ended", work.name, pickle.dumps(pack(outcome))))
-    return outcome.value
+    return boxed(outcome.value)
 
 
 def check_portable(value: Any) -> Any:

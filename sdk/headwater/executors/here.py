@@ -8,6 +8,7 @@ from headwater.engine.drive import Post
 from headwater.engine.events import SubmitTask, TaskEnded, TaskStarted
 from headwater.engine.inputs import resolve
 from headwater.engine.machine import Run
+from headwater.executors.inline import loaded
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.work import Outcome, TaskCall, run_task
 
@@ -54,7 +55,7 @@ def execute_here(program: Program, info: RunInfo, run: Run, command: SubmitTask,
         program,
         info,
         call_of(run, command),
-        lambda: {key: resolve(given) for key, given in command.inputs.items()},
+        lambda: {key: resolve(given, command.map_index, loaded) for key, given in command.inputs.items()},
         began=began,
     )
     post(ended(command, outcome))

@@ -64,8 +64,10 @@ def _whole(task: Task, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def _checkpoints(bound: BoundTask) -> bool:
     if bound.task.checkpoint is not None:
         return bool(bound.task.checkpoint)
+    if bound.result is None:
+        return False
     wanted = context.get("checkpointing", os.environ.get(CHECKPOINTING, "").lower() in ("1", "true", "yes"))
-    return bool(wanted) and bound.result is not None
+    return bool(wanted)
 
 
 @dataclass
@@ -97,14 +99,15 @@ class Keeper:
 
     def keep(self, state: State) -> State:
         """Store a result wherever the task says so; return its state, Failed when that does not work."""
-        from headwater.results import address_of
+        from headwater.results.address import NOTHING, address_of
 
         task, value = self.bound.task, state.result
         try:
             if task.target is not None:
                 self.stored = address_of(self._at(task.target).write(value))
-            elif value is not None and _checkpoints(self.bound):
-                self.stored = address_of(self.result.write(value, **self.values))
+            elif _checkpoints(self.bound):
+                # That there is nothing needs no room in a store.
+                self.stored = NOTHING if value is None else address_of(self.result.write(value, **self.values))
             if self.cache is not None and self.query is not None:
                 self.cache.put(self.query, value)
         except HeadwaterError as error:

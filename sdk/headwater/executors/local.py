@@ -8,10 +8,11 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, Post, run_here
-from headwater.engine.events import Event, ReleaseResult, SubmitTask, TaskEnded
+from headwater.engine.events import Event, SubmitTask, TaskEnded
 from headwater.executors.beside import Beside
 from headwater.executors.here import execute_here
 from headwater.executors.program import FlowProgram, Program, RunInfo
@@ -40,7 +41,7 @@ class LocalSession:
     def submit(self, command: SubmitTask) -> None:
         self._line.append(command)
 
-    def release(self, command: ReleaseResult) -> None:
+    def release(self, ref: Any) -> None:
         """The ref was the value; the engine has dropped it."""
 
     def work(self, timeout: float | None) -> bool:
@@ -73,7 +74,7 @@ class ThreadSession:
             return
         self._pool.submit(execute_here, self._program, self._info, self._drive.run, command, post)
 
-    def release(self, command: ReleaseResult) -> None:
+    def release(self, ref: Any) -> None:
         """The ref was the value; the engine has dropped it."""
 
     def close(self) -> None:
@@ -112,7 +113,7 @@ class PooledSession:
         if isinstance(event, TaskEnded):
             self._events.put(None)
 
-    def release(self, command: ReleaseResult) -> None:
+    def release(self, ref: Any) -> None:
         """The ref was the value; the engine has dropped it."""
 
     def _serve(self) -> None:

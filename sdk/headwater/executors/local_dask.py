@@ -20,6 +20,7 @@ from headwater.engine.drive import Drive, Post, run_here
 from headwater.engine.events import NO_REF, SubmitTask, TaskCrashed, TaskStarted
 from headwater.engine.inputs import resolve
 from headwater.executors.here import call_of, ended
+from headwater.executors.inline import loaded
 from headwater.executors.local import LocalSession, PooledSession
 from headwater.executors.processes import TaskProcess, show
 from headwater.executors.program import FlowProgram, PickledProgram, Program, RunInfo
@@ -102,7 +103,7 @@ class ProcessSession(PooledSession):
         post(ended(command, outcome))
 
     def _pickled(self, command: SubmitTask) -> bytes:
-        inputs = {key: resolve(given) for key, given in command.inputs.items()}
+        inputs = {key: resolve(given, command.map_index, loaded) for key, given in command.inputs.items()}
         call = call_of(self.drive.run, command)
         data: bytes = cloudpickle.dumps(partial(_run, self.program, self.info, call, inputs))
         return data

@@ -15,10 +15,11 @@ task's state handlers. A signal LOOP begins another round at once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headwater.core.context import context, dates
@@ -65,10 +66,17 @@ class Outcome:
     stored: Any = None
 
 
+NOT_RUN = Pending("Task not run.")
+
+# For a `with` that has nothing to do.
+NOTHING = contextlib.nullcontext()
+
+
 @dataclass(slots=True)
 class Work:
     """One task run under way."""
 
+    task: Task
     bound: BoundTask
     call: TaskCall
     inputs: dict[str, Any]
@@ -76,24 +84,24 @@ class Work:
     began: Callable[[str | None], None]
     finish: Callable[[Any], Any]
     name: str
-    state: State = field(default_factory=lambda: Pending("Task not run."))
+    state: State
     run_name: str | None = None
     loop: Loop | None = None
     keeper: Keeper | None = None
-
-    @property
-    def task(self) -> Task:
-        return self.bound.task
+    quiet: bool = False
 
     def log(self, words: str, *values: str) -> None:
-        """Log a step; those of tasks that nobody wrote, such as a list of results, are for who looks closely."""
-        self.task.logger.log(logging.DEBUG if self.task.auto_generated else logging.INFO, words, *values)
+        """Log a step; that of one among many, or of a task that nobody wrote, is for who looks closely."""
+        self.task.logger.log(logging.DEBUG if self.quiet or self.task.auto_generated else logging.INFO, words, *values)
 
     def enter(self, state: State) -> State:
         """Change the state, unless a state handler wants another; return what it is now."""
-        old, handlers = self.state, [*self.task.state_handlers]
+        if not self.task.state_handlers and self.task.on_failure is None:
+            self.state = state
+            return state
+        old = self.state
         try:
-            for handler in handlers:
+            for handler in list(self.task.state_handlers):
                 state = handler(self.task, old, state) or state
             if self.task.on_failure is not None and state.is_failed():
                 self.task.on_failure(self.task, state)
@@ -114,11 +122,12 @@ def run_task(
     *,
     began: Callable[[str | None], None] = lambda run_name: None,
     finish: Callable[[Any], Any] = lambda value: value,
+    quiet: bool = False,
 ) -> Outcome:
     """Run one task and say how it ended; only KeyboardInterrupt is raised.
 
     *inputs* are brought when they are needed; *began* is told the run's name when its function is about to run;
-    *finish* is applied to the value and may still fail the task run.
+    *finish* is applied to the value and may still fail the task run. A *quiet* one logs what goes wrong only.
     """
     try:
         bound = program.resolve(call.slug)
@@ -128,10 +137,10 @@ def run_task(
         return _failure(error)
     task = bound.task
     name = task.name if call.map_index == UNMAPPED else f"{task.name}[{call.map_index}]"
-    work = Work(bound, call, {}, info.parameters, began, finish, name, loop=call.loop)
-    if call.previous is not None:
-        work.state = call.previous
-    with context(**_context(info, work)), logged_stdout(task):
+    before = call.previous if call.previous is not None else NOT_RUN
+    work = Work(task, bound, call, {}, info.parameters, began, finish, name, before, loop=call.loop, quiet=quiet)
+    printing = logged_stdout(task) if task.log_stdout else NOTHING
+    with context(**_context(info, work)), printing:
         try:
             if call.enter is not None:
                 return _outcome(work, work.enter(call.enter))
@@ -153,6 +162,7 @@ def _context(info: RunInfo, work: Work) -> dict[str, Any]:
         "parameters": info.parameters,
         "task_name": task.name,
         "task_full_name": work.name,
+        "task_run_name": work.name,  # until it has one of its own
         "task_slug": call.slug,
         "task_tags": frozenset(task.tags),
         "task_run_count": call.number,
@@ -169,12 +179,13 @@ def _context(info: RunInfo, work: Work) -> dict[str, Any]:
 
 def _steps(work: Work) -> State:
     work.run_name = _run_name(work)
-    with context(task_run_name=work.run_name or work.name):
-        for step in (_stored, _triggered, _begun):
-            state = step(work)
-            if state is not None:
-                return work.enter(state) if state is not work.state else state
-        return _rounds(work)
+    if work.run_name is not None:
+        context.change(task_run_name=work.run_name)
+    for step in (_stored, _triggered, _begun):
+        state = step(work)
+        if state is not None:
+            return work.enter(state) if state is not work.state else state
+    return _rounds(work)
 
 
 def _run_name(work: Work) -> str | None:

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,11 @@ from headwater.core.flow import Flow
 from headwater.core.flow_runs import serving
 from headwater.engine.drive import Drive, run_async
 from headwater.engine.events import Event, RunBegan, TaskStarted
+from headwater.engine.ledger import ledger_of
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
 from headwater.executors.program import EntrypointProgram, RunInfo
-from headwater.pod import lines, process
+from headwater.pod import ledgers, lines, process
 from headwater.pod.api import PodApi
 from headwater.pod.child_runs import ClusterFlowRuns
 from headwater.pod.handover import Handover, read_handover
@@ -68,7 +71,8 @@ def _execute(handover: Handover, reporter: Reporter) -> tuple[RunState, str, dic
     flow = load_flow(handover.entrypoint, [Path(folder) for folder in process.source_folders()])
     values = flow.check_parameters(handover.parameters)
     run = Run(make_plan(flow), keep_results=False)
-    info = RunInfo(flow.name, handover.title or handover.run, values)
+    given = ledgers.given_to(flow, run.plan, handover)
+    info = RunInfo(flow.name, handover.title or handover.run, values, extra=_extra(handover), given=given)
     drive = Drive(run, observe=Observer(run, reporter))
     logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)
@@ -79,10 +83,18 @@ def _execute(handover: Handover, reporter: Reporter) -> tuple[RunState, str, dic
         asyncio.run(_in_threads(handover, flow, drive, info))
     else:
         asyncio.run(_on_workers(handover, drive, info))
+    ledgers.keep(flow, handover, ledger_of(run))
     end_flow(flow, run, info)
     log_end(run)
     state, message = verdict(run)
     return state, message, status_of(run)
+
+
+def _extra(handover: Handover) -> dict[str, Any]:
+    """What the run adds to the context of its tasks."""
+    if not handover.scheduled_time:
+        return {}
+    return {"scheduled_start_time": datetime.fromisoformat(handover.scheduled_time)}
 
 
 class Observer:
@@ -126,7 +138,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     from distributed import Client, Scheduler
 
     from headwater.executors.dask_closing import closed_quietly
-    from headwater.executors.dask_session import SCHEDULER_CONFIG, NeverAgain
+    from headwater.executors.dask_session import SCHEDULER_CONFIG
     from headwater.executors.lanes.choice import make_session
     from headwater.pod.tls import security
 
@@ -145,15 +157,17 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
         dashboard_address="127.0.0.1:0",
     )
     async with closed_quietly(scheduler):
-        scheduler.add_plugin(NeverAgain(scheduler))
         listeners = [listener.contact_address for listener in scheduler.listeners]
         inproc = next(address for address in listeners if address.startswith("inproc"))
         async with closed_quietly(Client(inproc, asynchronous=True, security=scheduler.security)) as client:
             program = EntrypointProgram(handover.entrypoint, process.source_folders())
-            session = make_session(client, scheduler, program, info, drive, program, ("0.0.0.0", RECORDS_PORT))
+            session = make_session(
+                client, scheduler, program, replace(info, given={}), drive, program, ("0.0.0.0", RECORDS_PORT)
+            )
             await session.start()
             client.subscribe_topic(lines.TOPIC, lines.show)
             await run_async(drive, info.begin(), session)
+            await lines.bring_last(client)
             session.close()
 
 

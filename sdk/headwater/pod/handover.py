@@ -24,8 +24,9 @@ class HandoverError(HeadwaterError):
 class Handover:
     """One attempt of a run. *parameters* are those of the Flow with the run's own over them.
 
-    *title* is what the run calls itself, "" for its name; *scheduled_time* is the time of a schedule that it is for, RFC
-    3339, "" for none.
+    *title* is what the run calls itself, "" for its name; *scheduled_time*, in RFC 3339, is the time of a schedule that
+    it is for, "" for none. *resume_run* is the earlier run whose ledger says what need not run again, "" for none;
+    *resume_tasks* are slugs of tasks that run again all the same.
     """
 
     run: str
@@ -40,6 +41,8 @@ class Handover:
     tls: bool = True
     title: str = ""
     scheduled_time: str = ""
+    resume_run: str = ""
+    resume_tasks: list[str] = field(default_factory=list)
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -7,6 +7,7 @@ FLUSH_SECONDS, and at the end of each task run. They go over Dask's event log, m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import sys
 import threading
@@ -14,6 +15,8 @@ from typing import Any, TextIO
 
 TOPIC = "headwater-lines"
 FLUSH_SECONDS = 0.05
+# How long the last lines may take.
+LAST_SECONDS = 2.0
 # What one message may hold; a task that prints more in that time loses the middle, not the run.
 MAX_LINES = 2000
 
@@ -93,6 +96,21 @@ async def send_for_ever(worker: Any) -> None:
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
         send(worker)
+
+
+async def bring_last(client: Any) -> None:
+    """Show what workers have written and not sent yet, at the end of a run: they are about to go."""
+    with contextlib.suppress(Exception):  # a worker that is lost has no more to say
+        async with asyncio.timeout(LAST_SECONDS):
+            for worker, said in (await client.run(take_here, on_error="ignore")).items():
+                show((0.0, {"worker": worker, **said}))
+            # What was sent a moment ago comes by another way than this answer.
+            await asyncio.sleep(0.01)
+
+
+def take_here(dask_worker: Any = None) -> dict[str, Any]:
+    """Return the last lines of the worker that this runs on."""
+    return {"pod": dask_worker.name if dask_worker is not None else "", "lines": LINES.take()}
 
 
 def show(event: tuple[float, Any]) -> None:

@@ -26,6 +26,8 @@ SENTENCE_LENGTH = 300
 def begin() -> None:
     """Log to standard error, and stop at once when told to: as process 1 it would not by itself."""
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read when Dask is imported
+    # Where a flow has a result store, results are kept in it: a pod's memory goes with the pod.
+    os.environ.setdefault("HEADWATER_CHECKPOINTING", "true")
     logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT, stream=sys.stderr, force=True)
     logging.getLogger("headwater").setLevel(os.environ.get("HEADWATER_LOG_LEVEL", "INFO"))
     signal.signal(signal.SIGTERM, _stop)

@@ -7,14 +7,15 @@ report    the runner's verdict, which the operator turns into the Succeeded cond
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections import Counter
 from typing import Any
 
-from headwater.core.states import State
+from headwater.core.states import Cached, Failed, Retrying, Running, Skipped, State, Success
 from headwater.engine.machine import Run
 from headwater.engine.plan import labels
-from headwater.engine.run import TaskRun
+from headwater.engine.run import Family, TaskRun
 from headwater.resources.conditions import RunState, timestamp
 
 # The whole status has to stay below 64 KiB; the operator's part is small.
@@ -51,36 +52,44 @@ def _shown(run: Run) -> list[tuple[int, TaskRun]]:
 
 
 def _first_start(task: TaskRun) -> float | None:
-    if task.children is None:
-        return task.started_at
-    return min((child.started_at for child in task.children if child.started_at is not None), default=None)
+    return task.started_at if task.family is None else task.family.first_started_at
 
 
-def count_as(state: State) -> str:
-    """Return what a state counts as in progress."""
-    if state.is_retrying():
-        return "retrying"
-    if state.is_failed():
-        return "failed"
-    if state.is_skipped():
-        return "skipped"
-    if state.is_cached():
-        return "cached"
-    if state.is_successful():
-        return "success"
-    return "running" if state.is_running() else "pending"
+# The first that fits; what is none of them is pending.
+KINDS: tuple[tuple[type[State], str], ...] = (
+    (Retrying, "retrying"),
+    (Failed, "failed"),
+    (Skipped, "skipped"),
+    (Cached, "cached"),
+    (Success, "success"),
+    (Running, "running"),
+)
+
+
+def count_as(kind: type[State]) -> str:
+    """Return what a state of this kind counts as in progress."""
+    return next((name for base, name in KINDS if issubclass(kind, base)), "pending")
 
 
 def progress(run: Run) -> dict[str, Any]:
     """Return the counts, zeros included, so that a merge patch overwrites what was there; children count one by one."""
-    counts = Counter(count_as(one.state) for _, task in _shown(run) for one in _ones(task))
+    counts: Counter[str] = Counter()
+    for _, task in _shown(run):
+        counts.update(_counts(task))
     total = sum(counts.values())
     finished = sum(counts[name] for name in FINISHED)
     return {"text": f"{finished}/{total}", "total": total, **{name: counts[name] for name in COUNTED}}
 
 
-def _ones(task: TaskRun) -> list[TaskRun]:
-    return [task] if task.children is None else task.children
+def _counts(task: TaskRun) -> Counter[str]:
+    """Count a task, or its children: without looking at each, as there may be a million."""
+    if task.family is None:
+        return Counter({count_as(type(task.state)): 1})
+    counts: Counter[str] = Counter()
+    for kind, count in task.family.counts.items():
+        if count:
+            counts[count_as(kind)] += count
+    return counts
 
 
 def task_entries(run: Run) -> list[dict[str, Any]]:
@@ -107,12 +116,12 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
 
 def _summary(task: TaskRun) -> str:
     """What a task counts as when it is left out or kept; a mapped one by the worst of its children."""
-    found = {count_as(one.state) for one in _ones(task)}
+    found = _counts(task)
     return next((name for name in ("failed", "retrying", "running", "pending") if name in found), "success")
 
 
 def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
-    under_way = task.children is not None and task.unfinished_children > 0
+    under_way = task.family is not None and task.family.unfinished > 0
     entry: dict[str, Any] = {"name": shorten(name, NAME_LENGTH), "state": "Running" if under_way else task.state.name}
     if slug not in (name, f"{name}-1"):
         entry["slug"] = shorten(slug, NAME_LENGTH)
@@ -121,8 +130,8 @@ def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
         entry["startedAt"] = timestamp(started_at)
     if task.finished_at is not None:
         entry["finishedAt"] = timestamp(task.finished_at)
-    if task.children is not None:
-        return {**entry, **_children(task.children, length)}
+    if task.children is not None and task.family is not None:
+        return {**entry, **_children(task, task.children, task.family, length)}
     if task.runs:
         entry["runs"] = task.runs
     if task.stored is not None and len(task.stored.url) <= URL_LENGTH:
@@ -133,22 +142,20 @@ def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
     return entry
 
 
-def _children(children: list[TaskRun], length: int) -> dict[str, Any]:
+def _children(task: TaskRun, children: list[TaskRun], family: Family, length: int) -> dict[str, Any]:
     """Count the children, and name those that failed."""
-    counts = Counter(count_as(child.state) for child in children)
-    found: dict[str, Any] = {"mapped": {"total": len(children), **{name: counts[name] for name in COUNTED}}}
-    stored = [
-        (index, child.stored)
-        for index, child in enumerate(children)
-        if child.stored is not None and len(child.stored.url) <= URL_LENGTH
-    ]
-    if stored and length == MESSAGE_LENGTH:
-        found["results"] = [{"index": index, **_address(address)} for index, address in stored[:STORED_CHILDREN]]
-    failed = [(index, child) for index, child in enumerate(children) if child.state.is_failed()]
+    counts = _counts(task)
+    found: dict[str, Any] = {"mapped": {"total": family.width, **{name: counts[name] for name in COUNTED}}}
+    # The lowest indexes, though they may have ended last.
+    stored = [(index, children[index].stored) for index in heapq.nsmallest(STORED_CHILDREN, family.stored)]
+    short = [(index, address) for index, address in stored if len(address.url) <= URL_LENGTH]
+    if short and length == MESSAGE_LENGTH:
+        found["results"] = [{"index": index, **_address(address)} for index, address in short]
+    failed = heapq.nsmallest(FAILED_CHILDREN, family.failed)
     if failed:
         found["failedChildren"] = [
-            {"index": index, "message": shorten(child.state.message or "", min(length, 200))}
-            for index, child in failed[:FAILED_CHILDREN]
+            {"index": index, "message": shorten(children[index].state.message or "", min(length, 200))}
+            for index in failed
         ]
     return found
 
@@ -163,10 +170,10 @@ def shorten(text: str, length: int) -> str:
 
 def verdict(run: Run) -> tuple[RunState, str]:
     """Return the final state of a finished run and one sentence that says why."""
-    ones = [(i, index, one) for i, task in _shown(run) for index, one in _numbered(task)]
-    failed = [(i, index, one) for i, index, one in ones if one.state.is_failed()]
+    failed = [(i, index, one) for i, task in _shown(run) for index, one in _failed(task)]
     if run.state.is_successful():
-        return RunState.SUCCESS, _success_words(len(ones), len(failed))
+        total = sum(1 if task.family is None else task.family.width for _, task in _shown(run))
+        return RunState.SUCCESS, _success_words(total, len(failed))
     # Those that only waited for a failed one explain nothing.
     causes = [cause for cause in failed if cause[2].state.name != "TriggerFailed"] or failed
     if not causes:
@@ -179,8 +186,10 @@ def verdict(run: Run) -> tuple[RunState, str]:
     return RunState.FAILED, shorten(words, MESSAGE_LENGTH)
 
 
-def _numbered(task: TaskRun) -> list[tuple[int | None, TaskRun]]:
-    return [(None, task)] if task.children is None else list(enumerate(task.children))
+def _failed(task: TaskRun) -> list[tuple[int | None, TaskRun]]:
+    if task.children is not None and task.family is not None:
+        return [(index, task.children[index]) for index in task.family.failed]
+    return [(None, task)] if task.state.is_failed() else []
 
 
 def _success_words(total: int, failed: int) -> str:

@@ -42,6 +42,10 @@ class Address:
     serializer: str
 
 
+# The address of None.
+NOTHING = Address(_DATA + "null", "json")
+
+
 def address_of(result: Result) -> Address | None:
     """Return the address of a result that was written; None for one that only its own flow's code can read."""
     name = _name_of(result.serializer)

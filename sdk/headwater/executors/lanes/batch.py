@@ -1,4 +1,4 @@
-"""What travels between a lane session and its workers: named tuples, which pickle fastest."""
+"""What travels between a session and its workers: named tuples, which pickle fastest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from headwater.engine.inputs import Input, Length
-from headwater.executors.inline import Inline
+from headwater.executors.inline import Stored
 from headwater.executors.wire import PackedOutcome
 from headwater.executors.work import TaskCall
 
@@ -22,8 +22,12 @@ CLOSE = "headwater-close"
 INLINE_BYTES = 4096
 
 
+# In the place of a ref: the result of the step before.
+LAST = -1
+
+
 class Kept(NamedTuple):
-    """A result that is data of Dask: its key, and who holds it."""
+    """A result that is data of Dask: its key, and who holds it, as far as that is known."""
 
     key: str
     holders: tuple[str, ...]
@@ -32,22 +36,33 @@ class Kept(NamedTuple):
 class Step(NamedTuple):
     """One task run in a batch.
 
-    The refs of *inputs* are numbers: below the length of the batch's table they point there, from there on to the
-    results of its steps. A step with *after* >= 0 is run only when that step has succeeded.
+    The refs of *inputs* are numbers, places in the batch's table, or LAST. A step that *follows* is run only when the
+    step before it has succeeded. *call* is there where it says more than that the task is run for the first time.
     """
 
     name: Name
-    call: TaskCall
     inputs: Mapping[str, Input]
-    after: int = -1
+    follows: bool = False
+    call: TaskCall | None = None
 
 
 class Batch(NamedTuple):
-    """Steps to be run one after the other by one thread; *table* holds the results that they read."""
+    """Steps to be run one after the other by one thread.
+
+    *table* holds the results that they read, pickled where they are small, *tasks* the slug of each task in it and how
+    deep its result is measured.
+    """
 
     number: int
-    table: tuple[Inline | Kept, ...]
+    table: tuple[bytes | Stored | Kept, ...]
+    tasks: Mapping[int, tuple[str, int]]
     steps: tuple[Step, ...]
+
+    def call_of(self, step: Step) -> TaskCall:
+        if step.call is not None:
+            return step.call
+        slug, depth = self.tasks[step.name[0]]
+        return TaskCall(slug, 1, step.name[1], measure=depth)
 
 
 class Began(NamedTuple):
@@ -59,15 +74,20 @@ class Began(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A step is over, *outcome* None for a plain Success. Its result is *data*, or behind *key*, or there is none."""
+    """A step is over, *outcome* None for a plain Success. Its result is *data*, or behind *key*, or there is none.
+
+    *began* and *run_name* repeat what Began said; *worker* holds the key.
+    """
 
     name: Name
+    began: float | None
     at: float
-    seconds: float
+    run_name: str | None
     outcome: PackedOutcome | None
     data: bytes | None
     key: str | None
     nbytes: int
+    worker: str | None
     length: Length
 
 

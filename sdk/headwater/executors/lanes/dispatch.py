@@ -5,28 +5,32 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 import cloudpickle
-from distributed import Future, Scheduler
+from distributed import Future
 
 from headwater.core.states import Failed
 from headwater.engine.drive import Drive
 from headwater.engine.events import SubmitTask, TaskCrashed
-from headwater.executors.dask_session import INPUT_LOST, numbered
+from headwater.engine.inputs import Each, Flat, Item, Whole
+from headwater.executors.dask_session import INPUT_LOST
 from headwater.executors.here import ended
-from headwater.executors.lanes.batch import CLOSE, RECALL, RUN, Name
+from headwater.executors.lanes.batch import LAST, Name
 from headwater.executors.lanes.book import Book
 from headwater.executors.lanes.fuse import LONGEST, followers, next_inputs
-from headwater.executors.lanes.making import Making
+from headwater.executors.lanes.making import Making, Store
+from headwater.executors.lanes.ready import Ready
 from headwater.executors.lanes.sizes import IN_FLIGHT, Durations
 from headwater.executors.work import Outcome
 
 # A batch's inputs have at most so many bytes, unless one task run alone has more.
 BATCH_INPUT_BYTES = 64 << 20
+# No batch has more task runs, and no turn of the loop takes much longer to make some.
+LARGEST = 500
+TURN_SECONDS = 0.005
 # From this size on it matters where an input is.
 HEAVY_BYTES = 1 << 20
 # How long a thread may be idle before the steps that wait behind a long one elsewhere are called back.
@@ -39,12 +43,20 @@ def name_of(command: SubmitTask) -> Name:
 
 @dataclass
 class Place:
-    """A worker with lanes: its address, its threads, and the batches that it has."""
+    """A worker with lanes: its address, its threads, and the batches that it has.
+
+    Where many workers are one place, each batch is *alone_answerable*: it may be lost without the others.
+    """
 
     address: str
     threads: int
+    alone_answerable: bool = False
     batches: dict[int, list[Name]] = field(default_factory=dict)
     called_back: set[int] = field(default_factory=set)
+
+    def holder(self, number: int) -> str:
+        """Return by whose loss a batch is lost."""
+        return f"{self.address}/{number}" if self.alone_answerable else self.address
 
     @property
     def room(self) -> int:
@@ -55,16 +67,27 @@ class Place:
         return len(self.batches) < self.threads
 
 
-class Dispatcher:
-    """The task runs that are ready, and the workers. Used in the scheduler's event loop only."""
+class Transport(Protocol):
+    """How batches reach their workers."""
 
-    def __init__(self, scheduler: Scheduler, drive: Drive, book: Book) -> None:
-        self._scheduler = scheduler
+    def send(self, place: str, number: int, data: bytes, making: Making) -> None:
+        """Send a batch, pickled; *making* knows what it reads."""
+
+    def recall(self, place: str, number: int) -> None:
+        """Ask for what of a batch is not begun."""
+
+
+class Dispatcher:
+    """The task runs that are ready, and the workers. Used in the session's event loop only."""
+
+    def __init__(self, transport: Transport, store: Store, drive: Drive, book: Book) -> None:
+        self._transport = transport
+        self._store = store
         self._drive = drive
         self._book = book
         self._loop = asyncio.get_running_loop()
         self._places: dict[str, Place] = {}
-        self._ready: deque[SubmitTask] = deque()
+        self._ready = Ready(drive.run.plan)
         self._alone: set[Name] = set()  # to be sent by themselves: what is with them may spoil them
         self._followers = followers(drive.run.plan)
         self._durations = Durations()
@@ -83,7 +106,7 @@ class Dispatcher:
     def put(self, commands: Iterable[SubmitTask], alone: bool = False) -> None:
         """Take task runs that are ready; *alone* each in a batch of its own."""
         for command in commands:
-            self._ready.append(command)
+            self._ready.put(command)
             if alone:
                 self._alone.add(name_of(command))
         self._arm()
@@ -94,9 +117,7 @@ class Dispatcher:
 
     def take_all(self) -> list[SubmitTask]:
         """Give back all that is ready."""
-        found = list(self._ready)
-        self._ready.clear()
-        return found
+        return self._ready.take_all()
 
     def done(self, address: str, number: int) -> list[Name]:
         """A batch has left its worker; return the names of its task runs."""
@@ -114,13 +135,10 @@ class Dispatcher:
         self._closed = True
         if self._recall is not None:
             self._recall.cancel()
-        for place in self._places.values():
-            self._tell(place.address, {"op": CLOSE})
 
-    def _tell(self, address: str, message: dict[str, Any]) -> None:
-        stream = self._scheduler.stream_comms.get(address)
-        if stream is not None and not stream.closed():
-            stream.send(message)
+    @property
+    def places(self) -> list[str]:
+        return list(self._places)
 
     def _arm(self) -> None:
         if not self._armed and not self._closed:
@@ -128,11 +146,21 @@ class Dispatcher:
             self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
+        try:
+            self._dispatch_ready()
+        except Exception as error:
+            self._drive.give_up(error)
+
+    def _dispatch_ready(self) -> None:
         self._armed = False
+        began = time.monotonic()
         while self._ready:
-            place = self._choose(self._ready[0])
+            place = self._choose(self._ready.peek())
             if place is None:
                 break
+            if time.monotonic() - began > TURN_SECONDS:
+                self._arm()  # others want the loop too
+                return
             self._fill(place)
         if not self._ready and self._recall is None and any(place.idle for place in self._places.values()):
             self._recall = self._loop.call_later(RECALL_SECONDS, self._call_back)
@@ -142,60 +170,68 @@ class Dispatcher:
         free = [place for place in self._places.values() if place.room > 0]
         if not free:
             return None
-        heavy = self._holders_of_heavy(command)
+        heavy = self._holders_of_heavy(command) if len(free) > 1 else set()
         return max(free, key=lambda place: (place.address in heavy and place.idle, place.room / place.threads))
 
     def _holders_of_heavy(self, command: SubmitTask) -> set[str]:
-        refs: dict[Any, int] = {}
+        kept = []
         for given in command.inputs.values():
-            numbered(given, refs)
-        found = set()
-        for ref in refs:
-            state = self._scheduler.tasks.get(ref.key) if isinstance(ref, Future) else None
-            if state is not None and state.nbytes >= HEAVY_BYTES:
-                found |= {worker.address for worker in state.who_has or ()}
-        return found
+            while isinstance(given, Each | Item | Flat):
+                given = given.source
+            if isinstance(given, Whole) and isinstance(given.ref, Future):
+                kept.append(self._store.find(given.ref))
+        return {
+            holder
+            for entry in kept
+            if entry and self._store.nbytes(entry.key) >= HEAVY_BYTES
+            for holder in entry.holders
+        }
 
     def _fill(self, place: Place) -> None:
         """Make a batch of what is ready, and send it."""
-        plan = self._drive.run.plan
-        threads = sum(each.threads for each in self._places.values())
-        names = (plan.tasks[command.task].name for command in self._ready)
-        alone = name_of(self._ready[0]) in self._alone
-        size = 1 if alone else self._durations.batch_size(names, len(self._ready), threads)
-        self._durations.sent(plan.tasks[self._ready[0].task].name, size)
-        making = Making(self._scheduler)
-        while size and self._ready and not (making.steps and making.bytes > BATCH_INPUT_BYTES):
-            size -= 1
-            command = self._ready.popleft()
-            if not making.add(name_of(command), command, self._drive):
+        tasks = self._drive.run.plan.tasks
+        budget = self._durations.budget(len(self._ready), sum(each.threads for each in self._places.values()))
+        making = Making(self._store, self._drive)
+        number = next(self._numbers)
+        holder = place.holder(number)
+        first = tasks[self._ready.peek().task].name
+        while self._ready and making.bytes <= BATCH_INPUT_BYTES and len(making.steps) < LARGEST:
+            command = self._ready.peek()
+            name = name_of(command)
+            alone = name in self._alone
+            if making.steps and (alone or not budget.admits(tasks[command.task].name)):
+                break
+            self._ready.take()
+            if not making.add(name, command):
                 self._fail(command, INPUT_LOST)
                 continue
-            self._book.send(name_of(command), command, place.address)
-            if not alone:
-                self._fuse(making, command, place)
+            if len(making.steps) == 1:
+                budget.admits(first)
+            self._book.send(name, command, holder)
+            if alone:
+                break
+            for follower in self._fuse(making, command, holder):
+                budget.add(tasks[follower].name)
+        self._durations.sent(first, budget.size)
         if making.steps:
-            self._send(place, making)
+            self._send(place, number, making)
 
-    def _fuse(self, making: Making, command: SubmitTask, place: Place) -> None:
-        """Put those that can follow behind a task run, one after another."""
+    def _fuse(self, making: Making, command: SubmitTask, holder: str) -> Iterator[int]:
+        """Put those that can follow behind a task run, one after another; yield their tasks."""
         run, i, index = self._drive.run, command.task, command.map_index
-        for _ in range(LONGEST):
+        for _ in range(LONGEST if command.enter is None else 0):
             after = self._followers[i]
             if after is None:
                 return
-            inputs = next_inputs(run, (i, index), after, making.last_result)
+            inputs = next_inputs(run, (i, index), after, LAST)
             name = (after, index, 1)
-            if inputs is None or self._book.knows(name):
+            if inputs is None or self._book.knows(name) or not making.follow(name, inputs):
                 return
-            follower = SubmitTask(after, 1, inputs, index)
-            if not making.add(name, follower, self._drive, after=len(making.steps) - 1):
-                return
-            self._book.send(name, None, place.address)
+            self._book.send(name, None, holder)
             i = after
+            yield after
 
-    def _send(self, place: Place, making: Making) -> None:
-        number = next(self._numbers)
+    def _send(self, place: Place, number: int, making: Making) -> None:
         batch = making.batch(number)
         try:
             data = cloudpickle.dumps(batch)
@@ -203,7 +239,7 @@ class Dispatcher:
             self._send_what_pickles(place, making)
             return
         place.batches[number] = [step.name for step in batch.steps]
-        self._tell(place.address, {"op": RUN, "number": number, "batch": data})
+        self._transport.send(place.address, number, data, making)
 
     def _send_what_pickles(self, place: Place, making: Making) -> None:
         """Something in a batch cannot travel: what is to blame fails, the others are sent anew, one by one."""
@@ -217,7 +253,7 @@ class Dispatcher:
                     failure = Outcome(Failed(words, TypeError(words)))
                     self._loop.call_soon(self._drive.post, ended(command, failure))
                 else:
-                    self._ready.append(command)
+                    self._ready.put(command)
         self._arm()
 
     def _call_back(self) -> None:
@@ -231,7 +267,7 @@ class Dispatcher:
         for number in busiest.batches:
             if number not in busiest.called_back:
                 busiest.called_back.add(number)
-                self._tell(busiest.address, {"op": RECALL, "number": number})
+                self._transport.recall(busiest.address, number)
 
     def _waiting_at(self, place: Place) -> int:
         """How many task runs a worker has, those ahead left out: they wait for their own chain only."""

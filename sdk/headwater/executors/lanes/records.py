@@ -4,8 +4,8 @@ A lane writes each record before it goes on, from its own thread. What is writte
 a moment later, so that after a loss the engine knows which task runs were begun and which have ended. Dask's own
 streams leave that open, as they gather messages in memory.
 
-A frame is a length and a pickle. The first one of a connection is the session's token and the worker's address; no
-pickle is read before that has been checked.
+A frame is a length and a pickled list of records. The first one of a connection is the session's token and the worker's
+address; no pickle is read before that has been checked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,10 @@ HEADER = struct.Struct("!I")
 TOKEN_BYTES = 32
 FIRST_BYTES = 4096
 CONNECT_SECONDS = 10.0
+
+# So long records are handed on before others have the loop, so many frames between two looks at the clock.
+TURN_SECONDS = 0.005
+FRAMES_AT_A_TIME = 50
 
 # More reads than this in a window are many.
 WINDOW_SECONDS = 0.005
@@ -89,6 +94,8 @@ class _Connection(asyncio.Protocol):
         self._rest = b""
         self._window = 0.0
         self._reads = 0
+        self._frames: deque[bytes] = deque()
+        self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport), "a stream is read"
@@ -106,8 +113,14 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._impatience.cancel()
         self._server.connections.discard(self)
-        if self._worker is not None:
+        self._lost = True
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        """Say so once all that came was handed on."""
+        if self._lost and self._worker is not None and not self._frames:
             self._server.on_connections(self._worker, -1)
+            self._lost = False
 
     def data_received(self, data: bytes) -> None:
         frames, self._rest = _whole_frames(self._rest + data)
@@ -119,8 +132,21 @@ class _Connection(asyncio.Protocol):
                 return
             self._worker = frames.pop(0)[TOKEN_BYTES:].decode()
             self._server.on_connections(self._worker, 1)
-        if frames:
-            self._server.on_records(self._worker, [pickle.loads(frame) for frame in frames])
+        self._frames.extend(frames)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hand records on, and leave the loop to others after TURN_SECONDS."""
+        assert self._worker is not None, "who writes has said who it is"
+        end = time.monotonic() + TURN_SECONDS
+        while self._frames:
+            if time.monotonic() > end:
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._hand_on)
+                return
+            few = [self._frames.popleft() for _ in range(min(len(self._frames), FRAMES_AT_A_TIME))]
+            self._server.on_records(self._worker, [record for frame in few for record in pickle.loads(frame)])
+        self._tell_lost()
         self._pace()
 
     def _pace(self) -> None:
@@ -133,6 +159,8 @@ class _Connection(asyncio.Protocol):
         if self._reads > MANY_READS:
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(REST_SECONDS, self._go_on)
+        else:
+            self._transport.resume_reading()
 
     def _go_on(self) -> None:
         if not self._transport.is_closing():
@@ -161,18 +189,18 @@ class RecordSender:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = worker.security.get_connection_args("worker").get("ssl_context")
         self._socket = context.wrap_socket(plain) if context is not None else plain
-        self._waiting = bytearray()
+        self._waiting: list[Record] = []
         self._send(meeting.token + worker.address.encode())
 
     def later(self, record: Record) -> None:
-        data = pickle.dumps(record, protocol=5)
-        self._waiting += HEADER.pack(len(data)) + data
+        self._waiting.append(record)
 
     def now(self, record: Record) -> None:
         """Raises OSError when nobody reads any more."""
-        self.later(record)
-        self._socket.sendall(self._waiting)
+        self._waiting.append(record)
+        data = pickle.dumps(self._waiting, protocol=5)
         self._waiting.clear()
+        self._send(data)
 
     def _send(self, data: bytes) -> None:
         self._socket.sendall(HEADER.pack(len(data)) + data)

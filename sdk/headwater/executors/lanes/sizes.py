@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 # A batch is to take about so long: many times what it costs, and short enough to share the rest evenly.
@@ -26,24 +25,36 @@ class Durations:
         before = self.seconds.get(name)
         self.seconds[name] = seconds if before is None else MEMORY * before + (1 - MEMORY) * seconds
 
-    def batch_size(self, names: Iterable[str], left: int, threads: int) -> int:
-        """Return how many of these task runs, which come one after another, go into the next batch.
-
-        *left* task runs are ready in all, for *threads* threads; the last ones are shared evenly.
-        """
-        share = max(1, math.ceil(left / (threads * IN_FLIGHT)))
-        size, total = 0, 0.0
-        for name in names:
-            seconds = self.seconds.get(name)
-            if seconds is None or size >= min(share, GROWTH * self.grown.get(name, 1)):
-                break
-            if size and total + seconds > TARGET_SECONDS:
-                break
-            total += seconds
-            size += 1
-        return max(1, size)
+    def budget(self, left: int, threads: int) -> Budget:
+        """Return what the next batch may hold. *left* task runs are ready in all, for *threads* threads."""
+        return Budget(self, max(1, math.ceil(left / (threads * IN_FLIGHT))))
 
     def sent(self, name: str, size: int) -> None:
         """Note the size of a batch; the next one of these may be larger, if their duration is known by then."""
         if name in self.seconds:
             self.grown[name] = max(size, self.grown.get(name, 1))
+
+
+@dataclass
+class Budget:
+    """What one batch may hold; *share* of all that is ready, so that the last ones are shared evenly."""
+
+    durations: Durations
+    share: int
+    size: int = 0
+    total: float = 0.0
+
+    def admits(self, name: str) -> bool:
+        """Take one more task run if it fits; the first one always does."""
+        seconds = self.durations.seconds.get(name)
+        if self.size:
+            limit = min(self.share, GROWTH * self.durations.grown.get(name, 1))
+            if seconds is None or self.size >= limit or self.total + seconds > TARGET_SECONDS:
+                return False
+        self.add(name)
+        self.size += 1
+        return True
+
+    def add(self, name: str) -> None:
+        """Take one that comes with another. Behind one whose duration nobody knows a batch has no more."""
+        self.total += self.durations.seconds.get(name, TARGET_SECONDS)

@@ -1,0 +1,200 @@
+"""Which runs the schedules of a Flow ask for, as tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from headwater_operator.flows.schedules import AT_A_TIME, due, timestamp_of
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def flow(*entries: dict[str, Any], last: str | None = None, name: str = "etl", **spec: Any) -> dict[str, Any]:
+    """A flow whose entries were handled until *last*."""
+    named = [{"name": f"s{number}", **entry} for number, entry in enumerate(entries)]
+    found: dict[str, Any] = {
+        "apiVersion": "headwater.dev/v1alpha1",
+        "kind": "Flow",
+        "metadata": {"name": name, "namespace": "ns", "uid": "u"},
+        "spec": {"schedules": named, **spec},
+    }
+    if last is not None:
+        handled = [{"name": entry["name"], "lastSlot": timestamp_of(at(last))} for entry in named]
+        found["status"] = {"schedules": handled}
+    return found
+
+
+def slots(found: Any) -> list[str]:
+    return [run["spec"]["scheduledTime"][:16].replace("T", " ") for run in found.runs]
+
+
+HOURLY = {"cron": "0 * * * *"}
+
+
+def test_one_that_is_new_begins_now() -> None:
+    found = due(flow(HOURLY), at("2026-11-23 10:30"))
+    assert not found.runs
+    assert found.next_run == at("2026-11-23 11:00")
+    assert found.status == [
+        {"name": "s0", "lastSlot": "2026-11-23T10:30:00.000000Z", "nextRunTime": "2026-11-23T11:00:00.000000Z"}
+    ]
+    assert found.again_seconds == 60
+
+
+def test_a_slot_makes_a_run_that_says_what_it_is_for() -> None:
+    entry = {**HOURLY, "parameters": {"airport": "ZRH"}, "labels": ["big", "night"]}
+    (run,) = due(flow(entry, last="2026-11-23 10:00"), at("2026-11-23 11:00:02")).runs
+    assert run["metadata"]["name"] == "etl-s0-20261123110000"
+    assert run["metadata"]["ownerReferences"][0]["uid"] == "u"
+    assert run["metadata"]["labels"]["headwater.dev/schedule"] == "s0"
+    assert run["metadata"]["annotations"] == {"headwater.dev/labels": "big,night"}
+    assert run["spec"] == {
+        "flow": "etl",
+        "scheduledTime": "2026-11-23T11:00:00.000000Z",
+        "parameters": {"airport": "ZRH"},
+    }
+
+
+def test_a_name_that_is_too_long_ends_in_a_hash_of_its_own() -> None:
+    long = flow(HOURLY, last="2026-11-23 10:00", name="a" * 52)
+    (one,) = due(long, at("2026-11-23 11:00")).runs
+    long["status"]["schedules"][0]["lastSlot"] = timestamp_of(at("2026-11-23 11:00"))
+    (two,) = due(long, at("2026-11-23 12:00")).runs
+    names = {one["metadata"]["name"], two["metadata"]["name"]}
+    assert len(names) == 2
+    assert all(len(name) <= 52 for name in names)
+
+
+# Away over ten slots: the last one handled was 00:00, and it is 10:30 now.
+@pytest.mark.parametrize(
+    ("catch_up", "wanted"),
+    [
+        (None, []),
+        ("Skip", []),
+        ("Latest", ["2026-11-23 10:00"]),
+        ("All", [f"2026-11-23 {hour:02}:00" for hour in range(1, 11)]),
+    ],
+)
+def test_slots_that_were_missed_are_made_up_for_as_the_entry_says(catch_up: str | None, wanted: list[str]) -> None:
+    entry = {**HOURLY, "catchUp": catch_up} if catch_up else HOURLY
+    found = due(flow(entry, last="2026-11-23 00:00"), at("2026-11-23 10:30"))
+    assert slots(found) == wanted
+    assert found.status[0]["lastSlot"] == "2026-11-23T10:00:00.000000Z", "it is not asked again"
+
+
+@pytest.mark.parametrize(("seconds", "made"), [(0, 1), (59, 1), (61, 0)])
+def test_a_slot_is_on_time_for_a_minute(seconds: int, made: int) -> None:
+    now = at("2026-11-23 11:00") + timedelta(seconds=seconds)
+    assert len(due(flow(HOURLY, last="2026-11-23 10:00"), now).runs) == made
+
+
+def test_many_missed_ones_are_made_a_few_at_a_time() -> None:
+    seen = flow({"interval": "1m", "catchUp": "All"}, last="2026-11-23 00:00")
+    now, found = at("2026-11-23 01:00"), []
+    while True:
+        asked = due(seen, now)
+        assert len(asked.runs) <= AT_A_TIME
+        if not asked.runs:
+            break
+        found += slots(asked)
+        seen["status"] = {"schedules": asked.status}
+    assert found == [f"2026-11-23 00:{minute:02}" for minute in range(1, 60)] + ["2026-11-23 01:00"]
+
+
+def test_the_newest_of_a_million_missed_ones_is_found() -> None:
+    found = due(flow({"interval": "1s", "catchUp": "Latest"}, last="2026-11-01 00:00"), at("2026-11-23 10:00:00"))
+    assert slots(found) == ["2026-11-23 10:00"]
+
+
+@pytest.mark.parametrize("where", ["entry", "flow"])
+def test_what_passes_while_it_is_suspended_is_not_made_up_for(where: str) -> None:
+    entry = {**HOURLY, "catchUp": "All"}
+    seen = flow({**entry, "suspend": where == "entry"}, last="2026-11-23 00:00", suspend=where == "flow")
+    found = due(seen, at("2026-11-23 10:30"))
+    assert not found.runs
+    assert found.next_run is None
+    later = {**flow(entry), "status": {"schedules": found.status}}
+    assert slots(due(later, at("2026-11-23 11:00"))) == ["2026-11-23 11:00"]
+
+
+def test_a_clock_that_is_put_back_makes_nothing_twice_and_goes_on() -> None:
+    seen = flow(HOURLY, last="2026-11-23 11:00")
+    assert not due(seen, at("2026-11-23 10:59:30")).runs, "a little back: the slot has its run"
+    far = flow(HOURLY, last="2030-01-01 00:00")
+    found = due(far, at("2026-11-23 10:30"))
+    assert not found.runs
+    assert found.status[0]["lastSlot"] == "2026-11-23T10:30:00.000000Z"
+    assert found.next_run == at("2026-11-23 11:00")
+
+
+@pytest.mark.parametrize(
+    ("entry", "last", "now", "wanted"),
+    [
+        # Clocks are put forward at 01:00 UTC: 02:30 does not exist and moves on by the hour.
+        ({"cron": "30 2 * * *"}, "2026-03-28 12:00", "2026-03-29 12:00", ["2026-03-29 01:30"]),
+        # And back at 01:00 UTC: 02:30 comes twice and is meant once.
+        ({"cron": "30 2 * * *"}, "2026-10-24 12:00", "2026-10-25 12:00", ["2026-10-25 00:30"]),
+        ({"cron": "0 9 * * 1-5"}, "2026-11-20 12:00", "2026-11-23 12:00", ["2026-11-23 08:00"]),
+        (
+            {"interval": "1d", "startDate": "2026-03-27T09:00:00+01:00"},
+            "2026-03-28 09:00",
+            "2026-03-29 09:00",
+            ["2026-03-29 07:00"],
+        ),
+        (
+            {"rrule": "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8;BYMINUTE=0;BYSECOND=0"},
+            "2026-11-01 00:00",
+            "2026-11-30 00:00",
+            ["2026-11-27 07:00"],
+        ),
+        (
+            {"dates": ["2026-11-23T09:00:00+01:00", "2027-01-01T00:00:00+01:00"]},
+            "2026-11-22 00:00",
+            "2026-11-24 00:00",
+            ["2026-11-23 08:00"],
+        ),
+        (
+            {**HOURLY, "endDate": "2026-11-23T10:30:00+01:00"},
+            "2026-11-23 07:30",
+            "2026-11-23 12:00",
+            ["2026-11-23 08:00", "2026-11-23 09:00"],
+        ),
+        (
+            {**HOURLY, "startDate": "2026-11-23T12:00:00+01:00"},
+            "2026-11-23 08:30",
+            "2026-11-23 12:00",
+            ["2026-11-23 11:00", "2026-11-23 12:00"],
+        ),
+    ],
+)
+def test_every_kind_of_entry_knows_its_time_zone(entry: dict[str, Any], last: str, now: str, wanted: list[str]) -> None:
+    found = due(flow({"timeZone": "Europe/Berlin", "catchUp": "All", **entry}, last=last), at(now))
+    assert slots(found) == wanted
+
+
+def test_one_that_cannot_be_read_is_told_and_the_others_go_on() -> None:
+    seen = flow({"cron": "61 * * * *"}, HOURLY, {**HOURLY, "timeZone": "Mars/Olympus"}, last="2026-11-23 10:00")
+    found = due(seen, at("2026-11-23 11:00"))
+    assert [run["metadata"]["labels"]["headwater.dev/schedule"] for run in found.runs] == ["s1"]
+    first, second = found.problems
+    assert '"s0"' in first
+    assert "61" in first
+    assert '"s2"' in second
+    assert "Mars/Olympus" in second
+
+
+def test_a_flow_without_schedules_asks_for_nothing() -> None:
+    found = due(flow(), at("2026-11-23 11:00"))
+    assert found == type(found)()
+    assert found.again_seconds is None
+
+
+def test_dates_that_are_over_ask_for_no_more_runs() -> None:
+    found = due(flow({"dates": ["2026-01-01T00:00:00Z"]}, last="2026-11-23 10:00"), at("2026-11-23 11:00"))
+    assert not found.runs
+    assert found.next_run is None

@@ -1,0 +1,160 @@
+"""The ledger of a run, and runs that go on where an earlier one ended."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater import Flow, Parameter, task
+from headwater.core.errors import ResumeError
+from headwater.core.states import State
+from headwater.engine.ledger import Entry, Ledger
+from headwater.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
+from headwater.results import LocalResult
+from headwater.run import run_flow
+
+EXECUTORS = {
+    "local": LocalExecutor,
+    "threads": lambda: LocalDaskExecutor(scheduler="threads", num_workers=2),
+    "lanes": lambda: DaskExecutor(cluster_kwargs={"n_workers": 1, "processes": False}),
+}
+
+
+class Story:
+    """A flow whose task "load" fails for one item until it is mended, and what ran of it."""
+
+    def __init__(self, folder: Path, stored: bool = True) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        note, mended = self._note, self._mended
+        log = folder / "log"
+
+        @task
+        def extract(n: int) -> list[int]:
+            note(log, "extract")
+            return list(range(n))
+
+        @task
+        def transform(x: int) -> int:
+            note(log, f"transform {x}")
+            return x * 10
+
+        @task
+        def load(x: int) -> int:
+            note(log, f"load {x}")
+            if x == 20 and not mended(folder):
+                raise ValueError("no room")
+            return x + 1
+
+        @task
+        def total(xs: list[Any]) -> int:
+            note(log, "total")
+            return sum(xs[0])
+
+        @task
+        def report() -> None:
+            note(log, "report")
+
+        result = LocalResult(dir=str(folder / "results")) if stored else None
+        with Flow("story", result=result) as self.flow:
+            done = load.map(transform.map(extract(Parameter("n", default=4))))
+            self.total = total([done, 0])
+            report()
+
+    @staticmethod
+    def _note(log: Path, what: str) -> None:
+        with log.open("a") as file:
+            file.write(what + "\n")
+
+    @staticmethod
+    def _mended(folder: Path) -> bool:
+        return (folder / "mended").exists()
+
+    def run(self, executor: str = "local", **options: Any) -> tuple[State, Ledger, Counter[str]]:
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
+        kept: list[Ledger] = []
+        context = {"checkpointing": True}
+        state = run_flow(
+            self.flow, {}, executor=EXECUTORS[executor](), on_ledger=kept.append, context=context, **options
+        )
+        # As it would be read by another program.
+        data = json.dumps({slug: entry.as_dict() for slug, entry in kept[0].items()})
+        ledger = {slug: Entry.from_dict(entry) for slug, entry in json.loads(data).items()}
+        assert ledger == kept[0]
+        return state, ledger, Counter(log.read_text().splitlines() if log.exists() else [])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_only_what_failed_and_what_follows_it_runs_again(tmp_path: Path, executor: str) -> None:
+    story = Story(tmp_path / "story")
+    state, ledger, ran = story.run(executor)
+    assert state.is_failed()
+    assert ran["load 20"] == 1
+    assert ran["report"] == 1
+    assert ledger["load-1"].children[2].state == "Failed"
+    assert "no room" in (ledger["load-1"].children[2].message or "")
+
+    (story.folder / "mended").touch()
+    state, again, ran = story.run(executor, resume_from=ledger)
+    assert state.is_successful()
+    assert state.result[story.total].result == 1 + 11 + 21 + 31
+    assert ran == Counter(["load 20", "total"]), "neither what succeeded nor what nobody reads"
+
+    state, _, ran = story.run(executor, resume_from=again)
+    assert state.is_successful()
+    assert not ran, "all is done"
+
+
+def test_a_list_that_nobody_wrote_is_made_again(tmp_path: Path) -> None:
+    @task
+    def number() -> int:
+        return 2
+
+    @task
+    def shaky(them: list[int]) -> int:
+        if not (tmp_path / "mended").exists():
+            raise ValueError("not yet")
+        return sum(them)
+
+    with Flow("list", result=LocalResult(dir=str(tmp_path / "results"))) as flow:
+        value = shaky([number(), number(), 3])
+    kept: list[Ledger] = []
+    run_flow(flow, {}, on_ledger=kept.append, context={"checkpointing": True})
+    (tmp_path / "mended").touch()
+    assert run_flow(flow, {}, resume_from=kept[0]).result[value].result == 7
+
+
+def test_a_task_that_is_named_runs_again_with_what_follows_it(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story")
+    (tmp_path / "story" / "mended").touch()
+    _, ledger, _ = story.run()
+    state, _, ran = story.run(resume_from=ledger, resume_again=["load-1"])
+    assert state.is_successful()
+    assert ran == Counter(["load 0", "load 10", "load 20", "load 30", "total"])
+    with pytest.raises(ResumeError, match='The flow has no task "lead-1"'):
+        story.run(resume_from=ledger, resume_again=["lead-1"])
+
+
+def test_what_was_not_stored_is_told_before_anything_runs(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story", stored=False)
+    _, ledger, _ = story.run()
+    with pytest.raises(ResumeError, match=r'The results of "transform\[2\]", .* were not stored'):
+        story.run(resume_from=ledger)
+
+
+def test_a_stored_result_that_is_gone_fails_the_task_that_reads_it(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story")
+    _, ledger, _ = story.run()
+    (story.folder / "mended").touch()
+    for file in (story.folder / "results").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    state, _, _ = story.run(resume_from=ledger)
+    assert state.is_failed()
+    loaded = next(found for task, found in state.result.items() if task.name == "load")
+    assert "Nothing is stored at" in (loaded.map_states[2].message or "")
