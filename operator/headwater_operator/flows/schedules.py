@@ -21,11 +21,10 @@ from typing import Any
 
 from headwater.core.errors import HeadwaterError
 from headwater.resources.conditions import timestamp
-from headwater.resources.names import FLOW_LABEL, SCHEDULE_LABEL, scheduled_run_name
+from headwater.resources.scheduled import scheduled_run
 from headwater.schedules.clocks import Clock
 from headwater.schedules.manifest import clock_from_manifest
-from headwater_operator.kinds import FLOW_RUN, Manifest
-from headwater_operator.objects.metadata import metadata
+from headwater_operator.kinds import Manifest
 
 # So long after its time a slot is still on time: the operator may be starting, or busy.
 GRACE = timedelta(seconds=60)
@@ -75,7 +74,7 @@ def due(flow: Manifest, now: datetime) -> Due:
             problems.append(str(error))
             status += [handled[entry["name"]]] if entry["name"] in handled else []
             continue
-        runs += [_run(flow, entry, slot) for slot in found.slots]
+        runs += [scheduled_run(flow, entry, slot) for slot in found.slots]
         more = more or found.more
         told = {"name": entry["name"], "lastSlot": timestamp_of(found.last)}
         if found.next is not None and not _is_suspended(flow, entry):
@@ -157,16 +156,3 @@ def slots_after(clock: Clock, after: datetime) -> Iterator[datetime]:
 
 def _is_suspended(flow: Manifest, entry: Mapping[str, Any]) -> bool:
     return bool(flow["spec"].get("suspend") or entry.get("suspend"))
-
-
-def _run(flow: Manifest, entry: Mapping[str, Any], slot: datetime) -> Manifest:
-    """Return the FlowRun of a slot; it is the flow's, and goes with it."""
-    name = flow["metadata"]["name"]
-    labels = {FLOW_LABEL: name, SCHEDULE_LABEL: entry["name"]}
-    meta = metadata(name=scheduled_run_name(name, entry["name"], slot), owner=flow, role="scheduled-run", labels=labels)
-    if entry.get("labels"):
-        meta["annotations"] = {"headwater.dev/labels": ",".join(entry["labels"])}
-    spec: Manifest = {"flow": name, "scheduledTime": timestamp_of(slot)}
-    if entry.get("parameters"):
-        spec["parameters"] = dict(entry["parameters"])
-    return {"apiVersion": FLOW_RUN.api_version, "kind": FLOW_RUN.name, "metadata": meta, "spec": spec}

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from headwater import __version__
+from headwater.cli.backfill import backfill
 from headwater.cli.run import run
 from headwater.cli.watch import watch
 from headwater.core.errors import HeadwaterError
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(watch)
+app.command()(backfill)
 
 
 def _version(wanted: bool) -> None:

@@ -55,6 +55,19 @@ class Cluster:
         """Return one of our objects."""
         return dict(self._call(self._api.get_namespaced_custom_object, plural, name))
 
+    def create(self, plural: str, manifest: dict[str, Any]) -> bool:
+        """Make one of our objects; return False when there is one of its name already."""
+        name = manifest["metadata"]["name"]
+        try:
+            self._api.create_namespaced_custom_object(GROUP, VERSION, self.namespace, plural, manifest)
+        except self._exception as error:
+            if error.status == 409:
+                return False
+            raise self._explain(error, plural, name) from None
+        except Exception as error:  # urllib3's, when nobody answers
+            raise ClusterError(f"The API server does not answer: {error}") from None
+        return True
+
     def follow(self, plural: str, name: str) -> Iterator[dict[str, Any]]:
         """Yield an object as it is, and again whenever it changes; ends when it is deleted."""
         current = self.get(plural, name)

@@ -1,0 +1,111 @@
+"""Runs that schedules make, and what happens when the operator is not there."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+CODE = """
+    import headwater
+    from headwater import Flow, Parameter, task
+
+    @task
+    def say(word):
+        print(word, headwater.context.scheduled_start_time.isoformat(), flush=True)
+
+    with Flow("say") as flow:
+        say(Parameter("word", default="none"))
+"""
+
+
+def moment(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+
+def scheduled(project: Any, schedule: str) -> list[Any]:
+    return project.list("flowruns", "-l", f"headwater.dev/schedule={schedule}")
+
+
+def test_a_time_makes_one_run_that_knows_it(project: Any) -> None:
+    date = moment(6)
+    project.flow("say", CODE, schedules=[{"name": "once", "dates": [date], "parameters": {"word": "hello"}}])
+    status = project.until("the next time", lambda: project.get("flow", "say").get("status", {}).get("nextRunTime"))
+    assert datetime.fromisoformat(status) == datetime.fromisoformat(date)
+    (run,) = project.until("the run", lambda: scheduled(project, "once"), seconds=30)
+    name = run["metadata"]["name"]
+    assert name == f"say-once-{datetime.fromisoformat(date):%Y%m%d%H%M%S}"
+    ended = project.finish(name)
+    assert project.state(name)[0] == "Success"
+    log = project.kubectl("logs", ended["status"]["attempt"]["podName"]).stdout
+    assert f"hello {datetime.fromisoformat(date).isoformat()}" in log
+    assert "nextRunTime" not in project.get("flow", "say")["status"]
+    assert len(scheduled(project, "once")) == 1
+
+
+def test_an_operator_that_was_away_makes_up_for_what_was_missed(project: Any, operator: str, kubectl: Any) -> None:
+    entries = [
+        {"name": policy.lower(), "interval": "5s", "catchUp": policy, "suspend": False} for policy in ("Latest", "All")
+    ]
+    # Its runs do not matter here, and wait.
+    project.flow("say", CODE, schedules=entries, concurrency={"limit": 1})
+    project.until("a run of each", lambda: scheduled(project, "latest") and scheduled(project, "all"))
+    kubectl(
+        "-n", operator, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force"
+    )
+    kubectl("-n", operator, "scale", "deployment/headwater-operator", "--replicas=0")
+    before = datetime.now(UTC)
+    time.sleep(25)
+    kubectl("-n", operator, "scale", "deployment/headwater-operator", "--replicas=1")
+    kubectl("-n", operator, "rollout", "status", "deployment/headwater-operator", "--timeout=90s")
+
+    def times(schedule: str) -> list[datetime]:
+        return sorted(datetime.fromisoformat(run["spec"]["scheduledTime"]) for run in scheduled(project, schedule))
+
+    project.until("the missed runs", lambda: times("all")[-1] > before + timedelta(seconds=25))
+    project.kubectl("patch", "flow", "say", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    every = times("all")
+    assert {later - earlier for earlier, later in itertools.pairwise(every)} == {timedelta(seconds=5)}
+    missed = [at for at in times("latest") if before + timedelta(seconds=6) < at < before + timedelta(seconds=20)]
+    assert not missed, "of those that were missed only the newest is made up for"
+
+
+def test_a_schedule_that_cannot_be_read_is_told(project: Any) -> None:
+    project.flow("say", CODE, schedules=[{"name": "mars", "cron": "0 * * * *", "timeZone": "Mars/Olympus"}])
+    words = project.until(
+        "the reason",
+        lambda: [
+            condition["message"]
+            for condition in project.get("flow", "say").get("status", {}).get("conditions", [])
+            if condition["type"] == "Stalled" and condition["reason"] == "InvalidSchedule"
+        ],
+    )
+    assert '"mars"' in words[0]
+    assert "Mars/Olympus" in words[0]
+
+
+def test_the_runs_of_a_past_range_are_made_once(project: Any) -> None:
+    project.flow("say", CODE, schedules=[{"name": "hourly", "cron": "0 * * * *"}], concurrency={"limit": 1})
+
+    def backfill(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "headwater.cli.main", "backfill", *arguments, "-n", project.name]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    given = ["say", "--from", "2026-01-31T22:00:00Z", "--to", "2026-02-01T01:30:00Z"]
+    assert "would make say-hourly-20260131220000" in backfill(*given, "--dry-run").stdout
+    assert not scheduled(project, "hourly")
+    assert "4 times in the range, 4 runs made" in backfill(*given).stdout
+    again = backfill(*given)
+    assert "4 times in the range, 0 runs made" in again.stdout
+    assert len(scheduled(project, "hourly")) == 4
+    wrong = backfill("say", "--from", "2026-01-31", "--to", "2126-01-31")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "is in the future" in wrong.stderr
+    assert 'has no schedule "daily"; it has hourly' in backfill(*given, "--schedule", "daily").stderr
