@@ -12,7 +12,7 @@ from headwater_operator.cache import Cache
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD
 from headwater_operator.line import LineKeeper, Promise, front, front_of_limits, to_wake, to_wake_by_pod
 from headwater_operator.queue import WorkKey
-from headwater_operator.runs.queue import place_of, turn
+from headwater_operator.runs.queue import Line, place_of, turn
 
 
 class Scene:
@@ -39,7 +39,7 @@ class Scene:
     def may_begin(self, *runs: dict[str, Any]) -> list[str]:
         found = []
         for run in runs:
-            line = self.keeper.line(run, self.cache.get(FLOW, "sales", run["spec"]["flow"]))
+            line = self.keeper.line(self.cache.get(FLOW, "sales", run["spec"]["flow"]))
             answer = turn(place_of(run), line)
             found.append(getattr(answer, "message", "go").partition(";")[0])
         return found
@@ -56,13 +56,26 @@ def scene(make) -> Scene:
 FULL = '1 of 1 runs of Flow "etl" is active'
 
 
+def names_of(line: Line) -> list[str]:
+    return [place.name for place in line.places]
+
+
 def names(runs: list[dict[str, Any]]) -> list[str]:
     return [run["metadata"]["name"] for run in runs]
 
 
 def test_without_limits_there_is_no_line(scene) -> None:
-    flow = scene.flow()
-    assert scene.keeper.line(scene.run("a"), flow) is None
+    assert scene.keeper.line(scene.flow()) is None
+
+
+def test_a_line_is_read_again_when_something_has_changed(scene) -> None:
+    flow = scene.flow(limit=1)
+    line = scene.keeper.line(flow)
+    assert scene.keeper.line(flow) is line
+    run = scene.run("a")
+    assert names_of(scene.keeper.line(flow)) == ["a"]
+    scene.cache.remove(FLOW_RUN, run)
+    assert names_of(scene.keeper.line(flow)) == []
 
 
 def test_a_run_that_was_let_begin_keeps_its_slot_before_its_pods_are_seen(scene) -> None:
