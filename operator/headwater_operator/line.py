@@ -148,24 +148,22 @@ def sharing(cache: Cache, namespace: str, own: Concurrency) -> list[Manifest]:
 
 def front(cache: Cache, namespace: str, flow: str) -> list[Manifest]:
     """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change."""
-    found = cache.get(FLOW, namespace, flow)
-    own = concurrency_of(found) if found is not None else None
+    manifest = cache.get(FLOW, namespace, flow)
+    own = concurrency_of(manifest) if manifest is not None else None
     names = {flow} | {other["metadata"]["name"] for other in (sharing(cache, namespace, own) if own else ())}
     waiting: list[Manifest] = []
     for name in sorted(names):
-        unbegun = [run for run in cache.runs_of(namespace, name) if is_waiting(run)]
-        by_age = sorted(unbegun, key=lambda run: place_of(run).order)
-        waiting += by_age[: COUNTED + 2]
+        # Who waits for something else is looked at when that comes.
+        found = [run for run in cache.runs_of(namespace, name) if is_queued(run) and not run["spec"].get("suspend")]
+        waiting += sorted(found, key=lambda run: place_of(run).order)[: COUNTED + 2]
     return waiting
 
 
-def front_of_limits(cache: Cache, namespace: str) -> list[Manifest]:
+def waiting_for_limits(cache: Cache, namespace: str) -> list[Manifest]:
     """The runs that are to be looked at when the limits of a namespace have changed."""
-    for flow in cache.flows_in(namespace):
-        concurrency = concurrency_of(flow)
-        if concurrency is not None and concurrency.slots:
-            return front(cache, namespace, flow["metadata"]["name"])
-    return []
+    flows = [flow for flow in cache.flows_in(namespace) if (own := concurrency_of(flow)) is not None and own.slots]
+    runs = [run for flow in flows for run in cache.runs_of(namespace, flow["metadata"]["name"])]
+    return [run for run in runs if is_waiting(run)]
 
 
 def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
@@ -179,8 +177,10 @@ def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
     concurrency = concurrency_of(flow) if flow is not None else None
     if concurrency is None:
         return found
-    if ended or run["spec"].get("suspend"):
-        return found + front(cache, namespace, name)
+    # As one has begun, the next may: a run that ends can make room for several, or a limit has grown.
+    beginning = not is_waiting(run) and "firstTaskAt" not in run.get("status", {}).get("timeline", {})
+    if ended or beginning or run["spec"].get("suspend"):
+        found += front(cache, namespace, name)
     if concurrency.policy is Policy.REPLACE:
         older = [
             r for r in cache.runs_of(namespace, name) if not is_finished(r) and place_of(r).age < place_of(run).age

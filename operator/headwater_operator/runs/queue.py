@@ -21,7 +21,7 @@ from headwater_operator.kinds import Manifest
 from headwater_operator.runs.concurrency import BadLimit, Concurrency, Limits, Policy, missing
 
 # Of how many that are before it a run tells the number: else each end of a run would change what all others say.
-COUNTED = 10
+COUNTED = 5
 
 
 @dataclass(frozen=True)
