@@ -26,6 +26,7 @@ class Cache:
         self._deleted: dict[str, None] = {}  # uids, the oldest first
         self._addresses: dict[Key, str] = {}  # of Services, which are not watched
         self._secrets: set[Key] = set()  # that are known to exist; nobody may read them
+        self.revision = 0  # grows with every change
         self.accounts: set[str] = set()  # the namespaces that are known to have the flow pods' account
 
     def upsert(self, kind: Kind, manifest: Manifest) -> bool:
@@ -43,6 +44,7 @@ class Cache:
                 self.forget_attempts(*key)
         metadata.pop("managedFields", None)  # large, and of no use here
         self._objects[kind.name][key] = manifest
+        self.revision += 1
         for owner in _owners(kind, manifest):
             self._by_owner[owner].add(key)
         return True
@@ -64,6 +66,7 @@ class Cache:
 
     def _forget(self, kind: Kind, key: Key, held: Manifest) -> None:
         del self._objects[kind.name][key]
+        self.revision += 1
         for owner in _owners(kind, held):
             self._by_owner[owner].discard(key)
             if not self._by_owner[owner]:

@@ -20,7 +20,7 @@ from headwater_operator.api import Api, connect
 from headwater_operator.apply import Applier
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
-from headwater_operator.line import front, front_of_limits, is_waiting, to_wake, to_wake_by_pod
+from headwater_operator.line import front, is_waiting, to_wake, to_wake_by_pod, waiting_for_limits
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.settings import Settings
@@ -101,7 +101,7 @@ class Operator:
             await self._enqueue(to_wake_by_pod(self.cache, manifest, deleted))
             return
         if kind is CONFIG_MAP:
-            await self._enqueue(front_of_limits(self.cache, namespace))
+            await self._enqueue(waiting_for_limits(self.cache, namespace))
             return
         await self.queue.add(_key(kind, manifest))
         if kind is FLOW_RUN:

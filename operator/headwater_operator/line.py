@@ -6,6 +6,7 @@ decisions nothing is forgotten, and after a restart everything is read before th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headwater.resources.conditions import RunState, find
@@ -37,39 +38,49 @@ class LineKeeper:
         self._cache = cache
         self._settings = settings
         self._promises: dict[WorkKey, Promise] = {}
+        # By namespace, and by the flow where it shares no limits: a long line is read once, not by each run in it.
+        self._lines: dict[tuple[str, str], tuple[int, Line]] = {}
 
     def promise(self, key: WorkKey, promise: Promise) -> None:
         known = self._promises.get(key)
         if promise.version is None and known is not None and known.uid == promise.uid:
             return
-        self._promises[key] = promise
+        if known != promise:
+            self._promises[key] = promise
+            self._lines.clear()
 
     def release(self, key: WorkKey) -> None:
-        self._promises.pop(key, None)
+        if self._promises.pop(key, None) is not None:
+            self._lines.clear()
 
     def promised_versions(self, namespace: str) -> set[str]:
         """The versions of runs whose pods are being made."""
         return {p.version for key, p in self._promises.items() if key.namespace == namespace and p.version is not None}
 
-    def line(self, run: Manifest, flow: Manifest) -> Line | None:
-        """Return the line that a run stands in, or None where no limit holds."""
+    def line(self, flow: Manifest) -> Line | None:
+        """Return the line that the runs of a flow stand in, or None where no limit holds."""
         own = concurrency_of(flow)
         if own is None:
             return None
-        namespace = run["metadata"]["namespace"]
-        flows = [flow, *(other for other in sharing(self._cache, namespace, own) if other is not flow)]
-        found = [self._flow_line(other, run) for other in flows]
+        namespace = flow["metadata"]["namespace"]
+        key = (namespace, "" if own.slots else flow["metadata"]["name"])
+        revision, known = self._lines.get(key, (-1, None))
+        if known is not None and revision == self._cache.revision:
+            return known
+        line = self._read(namespace, sharing(self._cache, namespace, own) if own.slots else [flow])
+        self._lines[key] = (self._cache.revision, line)
+        return line
+
+    def _read(self, namespace: str, flows: list[Manifest]) -> Line:
+        concurrency = {flow["metadata"]["name"]: concurrency_of(flow) or Concurrency() for flow in flows}
+        found = {flow["metadata"]["name"]: self._flow_line(flow, concurrency) for flow in flows}
         return Line(
             namespace=namespace,
-            concurrency={
-                other["metadata"]["name"]: concurrency
-                for other in flows
-                if (concurrency := concurrency_of(other)) is not None
-            },
+            concurrency=concurrency,
             limits=limits_of(self._cache.config_maps(namespace, LIMITS)),
-            places=tuple(place for part in found for place in part.places),
-            holding={other["metadata"]["name"]: part.holding for other, part in zip(flows, found, strict=True)},
-            contenders=found[0].contenders,
+            places=tuple(place for part in found.values() for place in part.places),
+            holding={name: part.holding for name, part in found.items()},
+            contenders=tuple(place for part in found.values() for place in part.contenders),
         )
 
     def holding(self, namespace: str, flow: str) -> set[str]:
@@ -88,13 +99,12 @@ class LineKeeper:
         }
         return (begun | promised | living) - over
 
-    def _flow_line(self, flow: Manifest, asking: Manifest) -> _FlowLine:
+    def _flow_line(self, flow: Manifest, concurrency: Mapping[str, Concurrency]) -> _FlowLine:
         namespace, name = flow["metadata"]["namespace"], flow["metadata"]["name"]
         runs = [run for run in self._cache.runs_of(namespace, name) if not is_finished(run)]
         holding = self.holding(namespace, name)
         versions = self._cache.versions_of(namespace, name)
-        concurrency = concurrency_of(flow)
-        policy = concurrency.policy if concurrency is not None else Policy.QUEUE
+        policy = concurrency[name].policy
         chosen: dict[int | None, Choice] = {}
 
         def could_begin(run: Manifest) -> bool:
@@ -111,9 +121,13 @@ class LineKeeper:
 
         waiting = [run for run in runs if run["metadata"]["uid"] not in holding]
         return _FlowLine(
-            places=tuple(place_of(run) for run in waiting if run is asking or could_begin(run)),
+            places=tuple(place_of(run) for run in waiting if could_begin(run)),
             holding=frozenset(holding),
-            contenders=tuple(place_of(r) for r in runs if r["metadata"]["uid"] in holding or is_queued(r)),
+            contenders=tuple(
+                place_of(run)
+                for run in runs
+                if policy is Policy.REPLACE and (run["metadata"]["uid"] in holding or is_queued(run))
+            ),
         )
 
 
@@ -134,24 +148,22 @@ def sharing(cache: Cache, namespace: str, own: Concurrency) -> list[Manifest]:
 
 def front(cache: Cache, namespace: str, flow: str) -> list[Manifest]:
     """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change."""
-    found = cache.get(FLOW, namespace, flow)
-    own = concurrency_of(found) if found is not None else None
+    manifest = cache.get(FLOW, namespace, flow)
+    own = concurrency_of(manifest) if manifest is not None else None
     names = {flow} | {other["metadata"]["name"] for other in (sharing(cache, namespace, own) if own else ())}
     waiting: list[Manifest] = []
     for name in sorted(names):
-        unbegun = [run for run in cache.runs_of(namespace, name) if is_waiting(run)]
-        by_age = sorted(unbegun, key=lambda run: place_of(run).order)
-        waiting += by_age[: COUNTED + 2]
+        # Who waits for something else is looked at when that comes.
+        found = [run for run in cache.runs_of(namespace, name) if is_queued(run) and not run["spec"].get("suspend")]
+        waiting += sorted(found, key=lambda run: place_of(run).order)[: COUNTED + 2]
     return waiting
 
 
-def front_of_limits(cache: Cache, namespace: str) -> list[Manifest]:
+def waiting_for_limits(cache: Cache, namespace: str) -> list[Manifest]:
     """The runs that are to be looked at when the limits of a namespace have changed."""
-    for flow in cache.flows_in(namespace):
-        concurrency = concurrency_of(flow)
-        if concurrency is not None and concurrency.slots:
-            return front(cache, namespace, flow["metadata"]["name"])
-    return []
+    flows = [flow for flow in cache.flows_in(namespace) if (own := concurrency_of(flow)) is not None and own.slots]
+    runs = [run for flow in flows for run in cache.runs_of(namespace, flow["metadata"]["name"])]
+    return [run for run in runs if is_waiting(run)]
 
 
 def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
@@ -165,8 +177,10 @@ def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
     concurrency = concurrency_of(flow) if flow is not None else None
     if concurrency is None:
         return found
-    if ended or run["spec"].get("suspend"):
-        return found + front(cache, namespace, name)
+    # As one has begun, the next may: a run that ends can make room for several, or a limit has grown.
+    beginning = not is_waiting(run) and "firstTaskAt" not in run.get("status", {}).get("timeline", {})
+    if ended or beginning or run["spec"].get("suspend"):
+        found += front(cache, namespace, name)
     if concurrency.policy is Policy.REPLACE:
         older = [
             r for r in cache.runs_of(namespace, name) if not is_finished(r) and place_of(r).age < place_of(run).age

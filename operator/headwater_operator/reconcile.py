@@ -158,17 +158,23 @@ class Reconciler:
         if seen.finished or seen.flow is None:
             return seen
         run, flow = seen.run, seen.flow
-        line = self._line.line(run, flow)
-        if seen.begun:
-            return replace(seen, replaced_by=replaced_by(place_of(run), line) if line is not None else None)
-        namespace, name, key = run["metadata"]["namespace"], flow["metadata"]["name"], key_of(run)
-        found = self._cache.get(CONFIG_MAP, namespace, claim_name(name, key)) if key is not None else None
-        holding = self._line.holding(namespace, name) if key is not None else set()
+        line = self._line.line(flow)
+        if line is not None:
+            place = place_of(run)
+            seen = (
+                replace(seen, replaced_by=replaced_by(place, line))
+                if seen.begun
+                else replace(seen, turn=turn(place, line))
+            )
+        key = key_of(run)
+        if seen.begun or key is None:
+            return seen
+        namespace, name = run["metadata"]["namespace"], flow["metadata"]["name"]
+        claim = self._cache.get(CONFIG_MAP, namespace, claim_name(name, key))
         return replace(
             seen,
-            turn=turn(place_of(run), line) if line is not None else None,
-            claim=found if found is not None and _is_claim_of(flow, found) else None,
-            rival=rival(run, self._cache.runs_of(namespace, name), holding),
+            claim=claim if claim is not None and _is_claim_of(flow, claim) else None,
+            rival=rival(run, self._cache.runs_of(namespace, name), self._line.holding(namespace, name)),
         )
 
 

@@ -27,6 +27,20 @@ def test_hello(project: Any) -> None:
     assert "Hello, Ada! That is" in project.kubectl("logs", "hello-1-a1").stdout
 
 
+def test_limits(project: Any) -> None:
+    project.kubectl("apply", "-f", str(EXAMPLES / "limits"))
+    runs = {name: project.finish(name)["status"] for name in ("monday", "urgent", "tuesday")}
+    begun = {name: status["timeline"]["admittedAt"] for name, status in runs.items()}
+    ended = {name: status["finishedAt"] for name, status in runs.items()}
+    assert [condition_of(status) for status in runs.values()] == ["Success"] * 3
+    assert sorted(begun.values())[1] >= sorted(ended.values())[0], "one after the other"
+    assert begun["urgent"] < begun["tuesday"]
+
+
+def condition_of(status: dict[str, Any]) -> str:
+    return next(str(c["reason"]) for c in status["conditions"] if c["type"] == "Succeeded")
+
+
 def test_aircraft(project: Any, request: pytest.FixtureRequest) -> None:
     """Real recorded traffic through the code slide's five tasks, on workers, into SQLite on a volume."""
     project.set_aside_volume("aircraft-data", request)

@@ -10,9 +10,9 @@ from headwater.resources.conditions import RunState
 from headwater.resources.versions import spec_hash, versioned
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD
-from headwater_operator.line import LineKeeper, Promise, front, front_of_limits, to_wake, to_wake_by_pod
+from headwater_operator.line import LineKeeper, Promise, front, to_wake, to_wake_by_pod, waiting_for_limits
 from headwater_operator.queue import WorkKey
-from headwater_operator.runs.queue import place_of, turn
+from headwater_operator.runs.queue import Line, place_of, turn
 
 
 class Scene:
@@ -31,7 +31,8 @@ class Scene:
         return flow
 
     def run(self, name: str, second: int = 0, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-        run = self.make.run(name, status=status, **spec)
+        queued = {"conditions": self.make.conditions(RunState.QUEUED, "it is next")}
+        run = self.make.run(name, status=queued if status is None else status, **spec)
         run["metadata"]["creationTimestamp"] = f"2026-11-23T12:00:{second:02d}Z"
         self.cache.upsert(FLOW_RUN, run)
         return run
@@ -39,7 +40,7 @@ class Scene:
     def may_begin(self, *runs: dict[str, Any]) -> list[str]:
         found = []
         for run in runs:
-            line = self.keeper.line(run, self.cache.get(FLOW, "sales", run["spec"]["flow"]))
+            line = self.keeper.line(self.cache.get(FLOW, "sales", run["spec"]["flow"]))
             answer = turn(place_of(run), line)
             found.append(getattr(answer, "message", "go").partition(";")[0])
         return found
@@ -56,13 +57,26 @@ def scene(make) -> Scene:
 FULL = '1 of 1 runs of Flow "etl" is active'
 
 
+def names_of(line: Line) -> list[str]:
+    return [place.name for place in line.places]
+
+
 def names(runs: list[dict[str, Any]]) -> list[str]:
     return [run["metadata"]["name"] for run in runs]
 
 
 def test_without_limits_there_is_no_line(scene) -> None:
-    flow = scene.flow()
-    assert scene.keeper.line(scene.run("a"), flow) is None
+    assert scene.keeper.line(scene.flow()) is None
+
+
+def test_a_line_is_read_again_when_something_has_changed(scene) -> None:
+    flow = scene.flow(limit=1)
+    line = scene.keeper.line(flow)
+    assert scene.keeper.line(flow) is line
+    run = scene.run("a")
+    assert names_of(scene.keeper.line(flow)) == ["a"]
+    scene.cache.remove(FLOW_RUN, run)
+    assert names_of(scene.keeper.line(flow)) == []
 
 
 def test_a_run_that_was_let_begin_keeps_its_slot_before_its_pods_are_seen(scene) -> None:
@@ -125,7 +139,7 @@ def test_flows_that_share_limits_are_in_one_line(scene) -> None:
     scene.cache.upsert(CONFIG_MAP, limits)
     assert scene.may_begin(waits) == ['1 of 1 slots of limit "gpu" are taken']
     assert names(to_wake(scene.cache, taken, deleted=True)) == ["waits"]
-    assert names(front_of_limits(scene.cache, "sales")) == ["waits"]
+    assert names(waiting_for_limits(scene.cache, "sales")) == ["waits"]
     scene.cache.remove(CONFIG_MAP, limits)
     assert scene.may_begin(waits)[0].startswith('there is no limit "gpu"')
     scene.cache.upsert(CONFIG_MAP, limits)
@@ -136,12 +150,15 @@ def test_the_first_in_line_are_looked_at_when_a_slot_is_free(scene) -> None:
     scene.flow(limit=1)
     for i in range(30):
         scene.run(f"r{i:02d}", i)
+        scene.run(f"held{i:02d}", 0, suspend=True)
     scene.run("urgent", 40, priority=1)
     ended = scene.run("ended", status={**scene.make.begun(), **scene.finished()})
     woken = names(to_wake(scene.cache, ended, deleted=False))
-    assert woken == ["urgent", *(f"r{i:02d}" for i in range(11))]
+    assert woken == ["urgent", *(f"r{i:02d}" for i in range(6))]
     assert names(front(scene.cache, "sales", "etl")) == woken
-    assert to_wake(scene.cache, scene.run("new"), deleted=False) == []
+    assert to_wake(scene.cache, scene.run("new", 50), deleted=False) == []
+    beginning = scene.run("new", 50, status=scene.make.begun())
+    assert names(to_wake(scene.cache, beginning, deleted=False)) == woken, "there may be room for more than one"
 
 
 def test_what_is_older_is_looked_at_where_it_may_be_replaced(scene) -> None:

@@ -57,9 +57,9 @@ def test_a_higher_priority_goes_first() -> None:
 
 def test_a_long_line_is_not_counted_to_its_end() -> None:
     words = turns(line(*in_line(*(f"r{i:02d}" for i in range(20))), holding={"etl": {"x", "y"}}))
-    assert words["r10"].endswith("; 10 are before it")
-    assert words["r11"].endswith("; more than 10 are before it")
-    assert words["r19"].endswith("; more than 10 are before it")
+    assert words["r05"].endswith("; 5 are before it")
+    assert words["r06"].endswith("; more than 5 are before it")
+    assert words["r19"].endswith("; more than 5 are before it")
 
 
 def test_who_has_begun_keeps_its_slot_whoever_comes() -> None:

@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from headwater.resources.conditions import RunState
 from headwater_operator.kinds import Manifest
 from headwater_operator.runs.concurrency import BadLimit, Concurrency, Limits, Policy, missing
 
 # Of how many that are before it a run tells the number: else each end of a run would change what all others say.
-COUNTED = 10
+COUNTED = 5
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,19 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Go:
+    """It may begin."""
+
+
+@dataclass(frozen=True)
+class Stay:
+    """It waits: *message* says for what. *broken*: for somebody to mend a limit."""
+
+    message: str
+    broken: bool = False
+
+
+@dataclass(frozen=True)
 class Line:
     """All that want slots in a namespace and all that have some; *contenders* are those of them that a run of a
     flow with the policy Replace makes room for."""
@@ -54,18 +68,10 @@ class Line:
     holding: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
     contenders: tuple[Place, ...] = ()
 
-
-@dataclass(frozen=True)
-class Go:
-    """It may begin."""
-
-
-@dataclass(frozen=True)
-class Stay:
-    """It waits: *message* says for what. *broken*: for somebody to mend a limit."""
-
-    message: str
-    broken: bool = False
+    @cached_property
+    def told(self) -> Mapping[str, Go | Stay]:
+        """What each that has a place is told, by its uid."""
+        return _walk(self)
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ def turn(place: Place, line: Line) -> Turn:
     by = replaced_by(place, line)
     if by is not None:
         return Leave(RunState.CANCELLED, replaced_words(by))
-    answer = _walk(place, line)
+    # Who has no place is one of several that wait to replace the same run, or does not ask as it cannot begin.
+    answer = line.told.get(place.uid) or Stay(f'a newer run of Flow "{place.flow}" is before it')
     if isinstance(answer, Stay) and concurrency.policy is Policy.SKIP and not answer.broken:
         return Leave(RunState.SKIPPED, f"skipped: {answer.message.partition(';')[0]}")
     return answer
@@ -115,18 +122,18 @@ def replaced_words(by: str) -> str:
     return f"replaced by run {by}"
 
 
-def _walk(place: Place, line: Line) -> Go | Stay:
-    """Let all in line take what they need, in order, until it is this run's turn."""
+def _walk(line: Line) -> dict[str, Go | Stay]:
+    """Let all in line take what they need, in order."""
     ledger = _Ledger(line)
-    for other in sorted(_in_line(line), key=lambda other: other.order):
-        lack = ledger.lack(other)
-        if other.uid == place.uid:
-            return Go() if lack is None else lack
+    told: dict[str, Go | Stay] = {}
+    for place in sorted(_in_line(line), key=lambda place: place.order):
+        lack = ledger.lack(place)
+        told[place.uid] = Go() if lack is None else lack
         if lack is None:
-            ledger.take(other)
+            ledger.take(place)
         elif not lack.broken:
-            ledger.wait(other)
-    return Stay(f'a newer run of Flow "{place.flow}" is before it')
+            ledger.wait(place)
+    return told
 
 
 def _in_line(line: Line) -> list[Place]:
