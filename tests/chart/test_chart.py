@@ -88,7 +88,7 @@ def test_the_operator_has_exactly_these_rights(objects: Objects) -> None:
     assert rules(objects["ClusterRole", "headwater-operator"]) == (
         rights("headwater.dev", "flows flowversions flowruns", "get list watch")
         | rights("headwater.dev", "flowversions", "create delete")
-        | rights("headwater.dev", "flowruns", "delete")
+        | rights("headwater.dev", "flowruns", "create delete")
         | rights("headwater.dev", "flows/status flowversions/status flowruns/status", "patch")
         | rights("headwater.dev", "flows/finalizers flowversions/finalizers flowruns/finalizers", "update")
         | rights("", "pods", "get list watch create delete deletecollection")
