@@ -234,6 +234,38 @@ BAD = {
     "version nought": ("FlowVersion", version(number=0), "etl-v0", "spec.number"),
     "no runs at a time": ("Flow", flow(concurrency={"limit": 0}), "a", "spec.concurrency.limit"),
     "an unknown policy": ("Flow", flow(concurrency={"policy": "Wait"}), "a", "spec.concurrency.policy"),
+    "a schedule without times": (
+        "Flow",
+        flow(schedules=[{"name": "a"}]),
+        "a",
+        "give exactly one of cron, interval, rrule and dates",
+    ),
+    "a schedule with two kinds of times": (
+        "Flow",
+        flow(schedules=[{"name": "a", "cron": "@daily", "interval": "1d"}]),
+        "a",
+        "give exactly one of cron, interval, rrule and dates",
+    ),
+    "two schedules of one name": (
+        "Flow",
+        flow(schedules=[{"name": "a", "cron": "@daily"}, {"name": "a", "cron": "@hourly"}]),
+        "a",
+        "Duplicate value",
+    ),
+    "a bound on dates": (
+        "Flow",
+        flow(schedules=[{"name": "a", "dates": ["2026-01-01T00:00:00Z"], "endDate": "2026-02-01T00:00:00Z"}]),
+        "a",
+        "startDate and endDate say nothing with dates",
+    ),
+    "an interval in words": ("Flow", flow(schedules=[{"name": "a", "interval": "1 day"}]), "a", "interval"),
+    "a schedule without a name": ("Flow", flow(schedules=[{"cron": "@daily"}]), "a", "name"),
+    "an unknown way to catch up": (
+        "Flow",
+        flow(schedules=[{"name": "a", "cron": "@daily", "catchUp": "Some"}]),
+        "a",
+        "catchUp",
+    ),
     "Replace without a limit": (
         "Flow",
         flow(concurrency={"policy": "Replace", "limits": [{"name": "gpu"}]}),
