@@ -103,7 +103,7 @@ class Operator:
         if kind is CONFIG_MAP:
             await self._enqueue(waiting_for_limits(self.cache, namespace))
             return
-        await self.queue.add(_key(kind, manifest))
+        await self.queue.add(_key(kind, manifest), FLOW_SUMMARY_SECONDS if _is_summary(kind, manifest) else 0.0)
         if kind is FLOW_RUN:
             await self._enqueue(to_wake(self.cache, manifest, deleted))
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]), FLOW_SUMMARY_SECONDS)
@@ -111,9 +111,7 @@ class Operator:
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]))
             await self._enqueue_waiting_runs(namespace, manifest["spec"]["flow"])
         else:
-            if deleted or manifest.get("status", {}).get("observedGeneration") != manifest["metadata"].get(
-                "generation"
-            ):
+            if deleted or not _is_summary(kind, manifest):
                 await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
             await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"]))
 
@@ -131,6 +129,12 @@ class Operator:
     async def _enqueue(self, runs: list[Manifest]) -> None:
         for run in runs:
             await self.queue.add(_key(FLOW_RUN, run))
+
+
+def _is_summary(kind: Kind, manifest: Manifest) -> bool:
+    """Whether a Flow has changed in its status only, which is ours."""
+    seen = manifest.get("status", {}).get("observedGeneration")
+    return kind is FLOW and seen == manifest["metadata"].get("generation")
 
 
 def _key(kind: Kind, manifest: Manifest) -> WorkKey:

@@ -86,7 +86,8 @@ class Reconciler:
             return known != refused.refusal
         if any(made["kind"] == POD.name for made in plan.create):
             self._refusals.pop(key, None)
-        changed = self._cache.get(kind, key.namespace, key.name) is not manifest
+        # A Flow's status sums up what goes on meanwhile: there is always more to say, and time for it later.
+        changed = kind is not FLOW and self._cache.get(kind, key.namespace, key.name) is not manifest
         return bool(plan.create) or changed
 
     def _refusal(self, key: WorkKey, manifest: Manifest) -> Refusal | None:
