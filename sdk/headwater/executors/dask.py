@@ -20,8 +20,9 @@ from distributed import Client, LocalCluster, Scheduler, performance_report
 from headwater.core.errors import ClusterError
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, run_async
+from headwater.executors.dask_again import SCHEDULER_CONFIG
 from headwater.executors.dask_closing import closed_quietly
-from headwater.executors.dask_session import SCHEDULER_CONFIG, held
+from headwater.executors.dask_refs import held
 from headwater.executors.dask_worker import DeliveredProgram, ProgramPlugin
 from headwater.executors.lanes.choice import make_session
 from headwater.executors.program import FlowProgram, PickledProgram, RunInfo

@@ -16,12 +16,11 @@ import pickle
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from dask.sizeof import sizeof
-from distributed import Client, Future, Scheduler
-from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from headwater.core.states import Failed, Success
@@ -35,9 +34,11 @@ from headwater.engine.events import (
     TaskEnded,
     TaskStarted,
 )
-from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Results, Value, Whole, resolve
+from headwater.engine.inputs import Input, Value, resolve
 from headwater.executors.beside import Beside
 from headwater.executors.boxed import boxed, unboxed
+from headwater.executors.dask_again import NeverAgain
+from headwater.executors.dask_refs import Held, held, numbered
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
 from headwater.executors.here import call_of, ended
@@ -58,75 +59,6 @@ WORKER_LOST = "the worker that ran it, or was about to, went away"
 INPUT_LOST = "an input it needs was lost with the worker that held it"
 
 TaskRunId = tuple[int, int, int]  # task, map index, run count
-
-# A task run that died with its worker counts as dead at once; whether it runs again is the engine's decision.
-# What a lane has fetched stays until its last reader has ended; Dask would take the copy away after a while, and each
-# batch would fetch it again.
-SCHEDULER_CONFIG = {
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.active-memory-manager.start": False,
-}
-
-
-class NeverAgain(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
-    """Keep a scheduler from running the Dask tasks of a run twice: those with *mark* in their key.
-
-    It forgets how a finished result was made, and takes the first loss of a worker for the last that a task may cause.
-    """
-
-    def __init__(self, mark: str) -> None:
-        self.name = f"headwater-never-again-{mark}"
-        self._mark = mark
-        self._scheduler: Scheduler | None = None
-
-    async def start(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        if self._scheduler is None or self._mark not in str(key) or key not in self._scheduler.tasks:
-            return
-        if finish == "memory":
-            self._scheduler.tasks[key].run_spec = None
-        elif finish in ("waiting", "queued", "processing"):
-            found = self._scheduler.tasks[key]
-            found.suspicious = max(found.suspicious, self._scheduler.allowed_failures)
-
-
-@dataclass(frozen=True)
-class Held:
-    """A small result that came here with its state, in the place of a future."""
-
-    value: Any
-
-
-def held(ref: Any) -> Any:
-    return ref if ref is NO_REF or isinstance(ref, Stored) else Held(ref)
-
-
-def mapped_refs(given: Input, change: Callable[[Any], Input]) -> Input:
-    """Return an input in which each whole result is what *change* makes of its ref."""
-    match given:
-        case Whole(ref):
-            return change(ref)
-        case Each(source):
-            return Each(mapped_refs(source, change))
-        case Item(source, index):
-            return Item(mapped_refs(source, change), index)
-        case Gathered(parts):
-            return Gathered(tuple(mapped_refs(part, change) for part in parts))
-        case Results(refs):
-            return Gathered(tuple(change(ref) for ref in refs))
-        case Flat(source):
-            return Flat(mapped_refs(source, change))
-        case _:
-            return given
-
-
-def numbered(given: Input, refs: dict[Any, int]) -> Input:
-    """Return an input whose refs are numbers, and collect what they stand for."""
-    return mapped_refs(
-        given, lambda ref: Value(ref.value) if isinstance(ref, Held) else Whole(refs.setdefault(ref, len(refs)))
-    )
 
 
 class DaskSession:

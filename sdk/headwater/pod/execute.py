@@ -137,8 +137,8 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
     import dask
     from distributed import Client, Scheduler
 
+    from headwater.executors.dask_again import SCHEDULER_CONFIG
     from headwater.executors.dask_closing import closed_quietly
-    from headwater.executors.dask_session import SCHEDULER_CONFIG
     from headwater.executors.lanes.choice import make_session
     from headwater.pod.tls import security
 

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import cloudpickle
@@ -22,8 +21,9 @@ from headwater.executors.lanes.batch import LAST, Name
 from headwater.executors.lanes.book import Book
 from headwater.executors.lanes.fuse import LONGEST, followers, next_inputs
 from headwater.executors.lanes.making import Making, Store
+from headwater.executors.lanes.places import Place, name_of
 from headwater.executors.lanes.ready import Ready
-from headwater.executors.lanes.sizes import IN_FLIGHT, Durations
+from headwater.executors.lanes.sizes import Durations
 from headwater.executors.work import Outcome
 
 # A batch's inputs have at most so many bytes, unless one task run alone has more.
@@ -35,36 +35,6 @@ TURN_SECONDS = 0.005
 HEAVY_BYTES = 1 << 20
 # How long a thread may be idle before the steps that wait behind a long one elsewhere are called back.
 RECALL_SECONDS = 0.1
-
-
-def name_of(command: SubmitTask) -> Name:
-    return command.task, command.map_index, command.run_count
-
-
-@dataclass
-class Place:
-    """A worker with lanes: its address, its threads, and the batches that it has.
-
-    Where many workers are one place, each batch is *alone_answerable*: it may be lost without the others.
-    """
-
-    address: str
-    threads: int
-    alone_answerable: bool = False
-    batches: dict[int, list[Name]] = field(default_factory=dict)
-    called_back: set[int] = field(default_factory=set)
-
-    def holder(self, number: int) -> str:
-        """Return by whose loss a batch is lost."""
-        return f"{self.address}/{number}" if self.alone_answerable else self.address
-
-    @property
-    def room(self) -> int:
-        return self.threads * IN_FLIGHT - len(self.batches)
-
-    @property
-    def idle(self) -> bool:
-        return len(self.batches) < self.threads
 
 
 class Transport(Protocol):

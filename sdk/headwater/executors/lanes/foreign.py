@@ -20,8 +20,8 @@ from headwater.executors.dask_session import INPUT_LOST, WORDS_SECONDS
 from headwater.executors.failures import summary_of
 from headwater.executors.lanes.batch import Ended, Kept, Record, Refused
 from headwater.executors.lanes.dask_batch import run_batch
-from headwater.executors.lanes.dispatch import Place
 from headwater.executors.lanes.making import Making
+from headwater.executors.lanes.places import Place
 from headwater.executors.lanes.session import BatchSession
 from headwater.executors.program import Program, RunInfo
 

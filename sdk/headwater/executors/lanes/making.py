@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from headwater.engine.drive import Drive
 from headwater.engine.events import SubmitTask
 from headwater.engine.inputs import Each, Flat, Gathered, Input, Item, Results, Value, Whole
-from headwater.executors.dask_session import Held
+from headwater.executors.dask_refs import Held
 from headwater.executors.here import call_of
 from headwater.executors.inline import Inline, Stored
 from headwater.executors.lanes.batch import LAST, Batch, Kept, Name, Step

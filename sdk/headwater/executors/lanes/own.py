@@ -14,8 +14,8 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from headwater.engine.drive import Drive
 from headwater.executors.failures import summary_of
 from headwater.executors.lanes.batch import CLOSE, RECALL, RUN, Ended, Kept, Record
-from headwater.executors.lanes.dispatch import Place
 from headwater.executors.lanes.making import Making
+from headwater.executors.lanes.places import Place
 from headwater.executors.lanes.records import RecordServer, host_of
 from headwater.executors.lanes.session import BatchSession
 from headwater.executors.lanes.worker import open_lanes

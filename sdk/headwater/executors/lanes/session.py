@@ -21,8 +21,9 @@ from headwater.executors.here import ended
 from headwater.executors.inline import Inline
 from headwater.executors.lanes.batch import Began, Done, Ended, Lost, Record, Refused, Unrun
 from headwater.executors.lanes.book import Book, Told
-from headwater.executors.lanes.dispatch import Dispatcher, Transport, name_of
+from headwater.executors.lanes.dispatch import Dispatcher, Transport
 from headwater.executors.lanes.making import Store
+from headwater.executors.lanes.places import name_of
 from headwater.executors.lanes.spared import Spared
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.work import Outcome
