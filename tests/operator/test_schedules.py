@@ -40,9 +40,9 @@ def test_one_that_is_new_begins_now() -> None:
     found = due(flow(HOURLY), at("2026-11-23 10:30"))
     assert not found.runs
     assert found.next_run == at("2026-11-23 11:00")
-    assert found.status == [
-        {"name": "s0", "lastSlot": "2026-11-23T10:30:00.000000Z", "nextRunTime": "2026-11-23T11:00:00.000000Z"}
-    ]
+    (told,) = found.status
+    assert told["lastSlot"] == "2026-11-23T10:30:00.000000Z"
+    assert told["nextRunTime"] == "2026-11-23T11:00:00.000000Z"
     assert found.again_seconds == 60
 
 
@@ -68,6 +68,16 @@ def test_a_name_that_is_too_long_ends_in_a_hash_of_its_own() -> None:
     names = {one["metadata"]["name"], two["metadata"]["name"]}
     assert len(names) == 2
     assert all(len(name) <= 52 for name in names)
+
+
+def test_schedules_of_two_flows_never_share_a_name() -> None:
+    names = set()
+    for name, schedule in (("a", "b-c"), ("a-b", "c")):
+        seen = flow({**HOURLY, "name": schedule}, last="2026-11-23 10:00", name=name)
+        (run,) = due(seen, at("2026-11-23 11:00")).runs
+        names.add(run["metadata"]["name"])
+    assert len(names) == 2
+    assert "a-b-c-20261123110000" in names
 
 
 # Away over ten slots: the last one handled was 00:00, and it is 10:30 now.
@@ -130,6 +140,37 @@ def test_a_clock_that_is_put_back_makes_nothing_twice_and_goes_on() -> None:
     assert not found.runs
     assert found.status[0]["lastSlot"] == "2026-11-23T10:30:00.000000Z"
     assert found.next_run == at("2026-11-23 11:00")
+
+
+def test_a_slot_has_one_run_though_the_clock_comes_by_twice() -> None:
+    seen = flow(HOURLY, last="2026-11-23 10:30")
+    first = due(seen, at("2026-11-23 11:00"))
+    assert slots(first) == ["2026-11-23 11:00"]
+    back = due({**seen, "status": {"schedules": first.status}}, at("2026-11-23 10:40"))
+    assert not back.runs
+    again = due({**seen, "status": {"schedules": back.status}}, at("2026-11-23 11:00:05"))
+    assert not again.runs
+    later = due({**seen, "status": {"schedules": again.status}}, at("2026-11-23 12:00:05"))
+    assert slots(later) == ["2026-11-23 12:00"]
+
+
+def test_one_whose_times_were_changed_begins_now() -> None:
+    seen = flow({"cron": "0 0 1 * *", "catchUp": "All"}, last="2026-11-01 00:00")
+    handled = due(seen, at("2026-11-23 10:30")).status
+    changed = {**flow({"interval": "1m", "catchUp": "All"}), "status": {"schedules": handled}}
+    assert not due(changed, at("2026-11-23 10:30:30")).runs
+    parameters = {
+        **flow({"cron": "0 0 1 * *", "catchUp": "All", "parameters": {"a": 1}}),
+        "status": {"schedules": handled},
+    }
+    assert slots(due(parameters, at("2026-12-01 00:00"))) == ["2026-12-01 00:00"]
+
+
+def test_a_rule_without_times_is_told_in_time() -> None:
+    seen = flow({"rrule": "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30"}, HOURLY, last="2026-11-23 10:00")
+    found = due(seen, at("2026-11-23 11:00"))
+    assert [run["metadata"]["labels"]["headwater.dev/schedule"] for run in found.runs] == ["s1"]
+    assert 'schedules "s0" takes too long to find its times' in found.problems[0]
 
 
 @pytest.mark.parametrize(

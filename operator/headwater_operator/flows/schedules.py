@@ -1,8 +1,9 @@
 """Which scheduled runs a Flow is to have now. Pure: the clock is an argument, what was handled stands in the status.
 
 A slot is a time that an entry of `spec.schedules` names. Its run's name is made from flow, entry and slot, so that it
-is made once, whatever is repeated. `status.schedules[].lastSlot` is the newest slot that was handled, made or left out;
-an entry that is seen for the first time begins now.
+is made once, whatever is repeated. `status.schedules[].lastSlot` is the newest slot that was handled, made or left out,
+and `recent` are the last ones that were made, for when the clock is put back. An entry that is seen for the first time,
+or whose times were changed, which `times` tells, begins now.
 
     catchUp: Skip     a slot that was missed by more than GRACE is left out
              Latest   of those that were missed the newest is made up for
@@ -13,6 +14,8 @@ While an entry or its flow is suspended its slots are left out.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +28,7 @@ from headwater.resources.scheduled import scheduled_run
 from headwater.schedules.clocks import Clock
 from headwater.schedules.manifest import clock_from_manifest
 from headwater_operator.kinds import Manifest
+from headwater_operator.limited import limited
 
 # So long after its time a slot is still on time: the operator may be starting, or busy.
 GRACE = timedelta(seconds=60)
@@ -37,6 +41,15 @@ LONGEST_SECONDS = 60.0
 
 # A handled slot so far ahead of the clock tells that the clock was put back.
 AHEAD = timedelta(minutes=10)
+
+# So many slots are remembered as made.
+RECENT = 10
+
+# Some rules have no times, and looking for one would take for ever.
+EVALUATION_SECONDS = 1.0
+
+# The fields of an entry that its times are made of.
+TIMES = ("cron", "interval", "rrule", "dates", "timeZone", "startDate", "endDate")
 
 # To find the newest slot before now: the last minute, hour, day, month, year, all.
 SPANS = tuple(timedelta(seconds=s) for s in (60, 3600, 86_400, 32 * 86_400, 367 * 86_400))
@@ -69,14 +82,20 @@ def due(flow: Manifest, now: datetime) -> Due:
     for entry in flow["spec"].get("schedules", []):
         try:
             clock = clock_from_manifest(entry, "schedules")
-            found = _due_of(clock, entry, flow, _last(handled.get(entry["name"]), now), now)
+            known = handled.get(entry["name"], {})
+            with limited(EVALUATION_SECONDS, f"{_place(entry)} takes too long to find its times"):
+                found = _due_of(clock, entry, flow, _last(known, _times(entry), now), now)
         except (HeadwaterError, TypeError, ValueError, OverflowError) as error:
             problems.append(str(error))
             status += [handled[entry["name"]]] if entry["name"] in handled else []
             continue
-        runs += [scheduled_run(flow, entry, slot) for slot in found.slots]
+        recent = known.get("recent", [])
+        made = [slot for slot in found.slots if timestamp_of(slot) not in recent]
+        runs += [scheduled_run(flow, entry, slot) for slot in made]
         more = more or found.more
-        told = {"name": entry["name"], "lastSlot": timestamp_of(found.last)}
+        told = {"name": entry["name"], "times": _times(entry), "lastSlot": timestamp_of(found.last)}
+        if recent or made:
+            told["recent"] = [*recent, *map(timestamp_of, made)][-RECENT:]
         if found.next is not None and not _is_suspended(flow, entry):
             told["nextRunTime"] = timestamp_of(found.next)
             coming.append(found.next)
@@ -100,12 +119,22 @@ class _Slots:
     more: bool = False
 
 
-def _last(known: Mapping[str, Any] | None, now: datetime) -> datetime:
-    if known is None or "lastSlot" not in known:
+def _last(known: Mapping[str, Any], times: str, now: datetime) -> datetime:
+    if "lastSlot" not in known or known.get("times", times) != times:
         return now
     last = datetime.fromisoformat(known["lastSlot"])
-    # What was handled beyond the clock's new time has its runs already, and their names are taken.
+    # What has a run beyond the clock's new time is among the recent ones.
     return now if last > now + AHEAD else last
+
+
+def _times(entry: Mapping[str, Any]) -> str:
+    """Return what tells whether the times of an entry are still the same."""
+    said = {name: entry[name] for name in TIMES if name in entry}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    return f'schedules "{entry["name"]}"'
 
 
 def _due_of(clock: Clock, entry: Mapping[str, Any], flow: Manifest, last: datetime, now: datetime) -> _Slots:

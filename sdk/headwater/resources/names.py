@@ -81,8 +81,12 @@ def child_run_name(parent: str, key: str) -> str:
 
 
 def scheduled_run_name(flow: str, schedule: str, slot: datetime) -> str:
-    """The name of the run that a Flow's schedule makes for one time; the time is in UTC."""
-    return object_name(f"{flow}-{schedule}-{slot:%Y%m%d%H%M%S}")
+    """The name of the run that a Flow's schedule makes for one time; the time is in UTC.
+
+    Flow "a" may have a schedule "b-c", and a flow "a-b" one called "c": the name says with a hash which of them it is.
+    """
+    between = "/" if "-" in schedule else "-"
+    return object_name(f"{flow}{between}{schedule}-{slot:%Y%m%d%H%M%S}")
 
 
 def object_name(text: str, length: int = NAME_LENGTH) -> str:

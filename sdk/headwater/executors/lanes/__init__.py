@@ -10,5 +10,5 @@
     batch.py       what travels
     spared.py      keeps the garbage collector from looking at what stays
 
-Dask keeps the cluster and the data. Of its parts without documentation, `own.missing_parts` names those that lanes need.
+Dask keeps the cluster and the data. Of its parts without documentation `own.missing_parts` names those that are needed.
 """
