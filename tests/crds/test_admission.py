@@ -115,7 +115,7 @@ BAD = {
     "nothing": ("Flow", {}, "a", "spec.entrypoint: Required value"),
     "no code": ("Flow", {"entrypoint": "a:b"}, "a", "spec.image: Invalid value: give an image"),
     "a misspelt field": ("Flow", flow(imagee="x"), "a", 'unknown field "spec.imagee"'),
-    "a later field": ("Flow", flow(schedules=[]), "a", 'unknown field "spec.schedules"'),
+    "a later field": ("Flow", flow(warmRunners=1), "a", 'unknown field "spec.warmRunners"'),
     "an image with a blank": ("Flow", flow(image="a b"), "a", 'spec.image: Invalid value: "a b": an image is'),
     "an image in capitals": ("Flow", flow(image="Etl:1"), "a", "spec.image"),
     "an image with half a digest": ("Flow", flow(image="etl@sha256:abc"), "a", "spec.image"),
