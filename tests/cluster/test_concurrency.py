@@ -169,7 +169,10 @@ def test_a_limit_holds_while_the_operator_is_killed(project: Any, operator: str)
     times = spans(project, *runs)
     most = max(sum(1 for begin, end in times if begin <= at < end) for at, _ in times)
     assert most == 2, times
-    assert [begin for begin, _ in times] == sorted(begin for begin, _ in times), "in the order in which they came"
+    # Two that are let go in the same turn start at the same moment, in either order: a run is
+    # held against the one two before it, as with two slots it cannot be let go before that one.
+    begun = [begin for begin, _ in times]
+    assert all(a < b for a, b in zip(begun, begun[2:], strict=False)), f"in the order in which they came: {begun}"
 
 
 def under_way(project: Any) -> list[str]:
