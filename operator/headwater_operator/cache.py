@@ -84,6 +84,10 @@ class Cache:
     def runs_of(self, namespace: str, flow: str) -> list[Manifest]:
         return self._owned(FLOW_RUN, "flow", namespace, flow)
 
+    def children_of(self, namespace: str, run: str) -> list[Manifest]:
+        """The runs that a run has started."""
+        return self._owned(FLOW_RUN, "parent", namespace, run)
+
     def pods_of_run(self, namespace: str, run: str) -> list[Manifest]:
         return self._owned(POD, "run", namespace, run)
 
@@ -150,7 +154,9 @@ def _owners(kind: Kind, manifest: Manifest) -> list[tuple[str, str, str, str]]:
     """Return what an object belongs to, by the names that plans look for."""
     namespace = manifest["metadata"]["namespace"]
     if kind is FLOW_RUN:
-        return [(kind.name, "flow", namespace, manifest["spec"]["flow"])]
+        owners = manifest["metadata"].get("ownerReferences", [])
+        parents = [(kind.name, "parent", namespace, owner["name"]) for owner in owners if owner["kind"] == kind.name]
+        return [(kind.name, "flow", namespace, manifest["spec"]["flow"]), *parents]
     if kind is FLOW_VERSION:
         return [(kind.name, "flow", namespace, manifest["spec"]["flow"])]
     if kind is POD:

@@ -23,6 +23,7 @@ from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, P
 from headwater_operator.line import front, is_waiting, to_wake, to_wake_by_pod, waiting_for_limits
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
+from headwater_operator.runs.cancel import concerns_children
 from headwater_operator.settings import Settings
 
 logger = logging.getLogger("headwater.operator")
@@ -106,6 +107,8 @@ class Operator:
         await self.queue.add(_key(kind, manifest), FLOW_SUMMARY_SECONDS if _is_summary(kind, manifest) else 0.0)
         if kind is FLOW_RUN:
             await self._enqueue(to_wake(self.cache, manifest, deleted))
+            if concerns_children(manifest):
+                await self._enqueue(self.cache.children_of(namespace, manifest["metadata"]["name"]))
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]), FLOW_SUMMARY_SECONDS)
         elif kind is FLOW_VERSION:
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]))

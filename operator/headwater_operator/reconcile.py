@@ -19,6 +19,7 @@ from headwater_operator.pair import make_pair
 from headwater_operator.plans import Plan, Refusal
 from headwater_operator.queue import WorkKey
 from headwater_operator.runs import plan as runs
+from headwater_operator.runs.cancel import wish_of
 from headwater_operator.runs.claims import key_of, rival
 from headwater_operator.runs.facts import Observed as ObservedRun
 from headwater_operator.runs.queue import place_of, replaced_by, turn
@@ -146,6 +147,7 @@ class Reconciler:
             account=key.namespace in self._cache.accounts,
             pair=make_pair(attempt, now) if needs_pair else None,
             refusal=self._refusal(key, run),
+            cancel=wish_of(run, lambda parent: self._cache.get(FLOW_RUN, key.namespace, parent)),
         )
         plan = runs.plan(self._in_line(seen), self._settings, now)
         if plan.create and not seen.begun and not seen.finished:

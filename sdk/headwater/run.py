@@ -16,7 +16,7 @@ from headwater.core.errors import FlowError
 from headwater.core.flow import Flow
 from headwater.core.flow_runs import serving
 from headwater.core.signals import Signal
-from headwater.core.states import Failed, Pending, Running, Scheduled, State
+from headwater.core.states import Cancelled, Failed, Pending, Running, Scheduled, State
 from headwater.core.task import Task
 from headwater.engine.drive import Drive
 from headwater.engine.events import NO_REF, Event, Given
@@ -204,6 +204,8 @@ def log_end(run: Run) -> None:
     """Log how a run ended, in the words that people know."""
     if run.state.is_successful():
         logger.info("Flow run SUCCESS: %s", _lowered(run.state.message or "it succeeded"))
+    elif isinstance(run.state, Cancelled):
+        logger.warning("Flow run CANCELLED: %s", _lowered(run.state.message or "somebody asked for it"))
     else:
         logger.error("Flow run FAILED: %s", _lowered(run.state.message or "it did not succeed"))
 

@@ -104,6 +104,8 @@ GOOD = {
             "suspend": True,
             "idempotencyKey": "2026-11-23 10:00",
             "ttlSecondsAfterFinished": 0,
+            "cancel": "Terminate",
+            "decisions": [{"task": "load-1", "mapIndex": 0, "decision": "Skipped", "message": "by hand"}],
         },
         "r" * 52,
     ),
@@ -299,7 +301,31 @@ BAD = {
     "a run of a bad name": ("FlowRun", {"flow": "a.b"}, "a", 'spec.flow: Invalid value: "a.b": a flow\'s name'),
     "a run of version nought": ("FlowRun", {"flow": "etl", "version": 0}, "a", "spec.version"),
     "a run of a version by name": ("FlowRun", {"flow": "etl", "version": "v1"}, "a", "spec.version"),
-    "a run with a later field": ("FlowRun", {"flow": "etl", "cancel": "Cancel"}, "a", 'unknown field "spec.cancel"'),
+    "a run with a later field": ("FlowRun", {"flow": "etl", "retry": {}}, "a", 'unknown field "spec.retry"'),
+    "a wish of another word": (
+        "FlowRun",
+        {"flow": "etl", "cancel": "Stop"},
+        "a",
+        'spec.cancel: Unsupported value: "Stop"',
+    ),
+    "a decision of another word": (
+        "FlowRun",
+        {"flow": "etl", "decisions": [{"task": "a-1", "decision": "Yes"}]},
+        "a",
+        'spec.decisions[0].decision: Unsupported value: "Yes"',
+    ),
+    "a decision about nothing": (
+        "FlowRun",
+        {"flow": "etl", "decisions": [{"decision": "Approve"}]},
+        "a",
+        "spec.decisions[0].task: Required value",
+    ),
+    "a decision about a child before the first": (
+        "FlowRun",
+        {"flow": "etl", "decisions": [{"task": "a-1", "mapIndex": -1, "decision": "Approve"}]},
+        "a",
+        "spec.decisions[0].mapIndex",
+    ),
     "a dot in a run's name": ("FlowRun", {"flow": "etl"}, "a.b", "metadata.name: Invalid value: a run's name"),
     "a run's name of 53": ("FlowRun", {"flow": "etl"}, "a" * 53, "metadata.name: Too long"),
 }
@@ -337,4 +363,5 @@ def test_defaults_are_those_of_the_schema(admit: Callable[..., Any]) -> None:
         "flow": "etl",
         "priority": 0,
         "suspend": False,
+        "cancel": "",
     }

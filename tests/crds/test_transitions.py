@@ -25,6 +25,8 @@ def conditions(*each: dict[str, str]) -> dict[str, Any]:
     return {"status": {"conditions": list(each)}}
 
 
+DECISION = {"task": "deploy-1", "mapIndex": 3, "decision": "Approve", "message": "looks good"}
+
 SUCCEEDED, FINISHED = condition("Succeeded", "True", "Success"), condition("Finished", "True", "Success")
 
 
@@ -99,7 +101,24 @@ def test_what_a_run_runs_cannot_be_changed(
     assert f"{field} cannot be changed; create another FlowRun" in refusal
 
 
-@pytest.mark.parametrize("spec", [{"priority": 5}, {"suspend": True}, {"ttlSecondsAfterFinished": 0}], ids=str)
+def test_a_cancelled_run_is_not_let_go_on(
+    create: Callable[..., Any], patch: Callable[..., Any], namespace: str
+) -> None:
+    run = create("FlowRun", "unwanted", namespace, {"flow": "etl"})
+    assert patch(run, {"spec": {"cancel": "Cancel"}}).refusal == ""
+    for back in ("", None):
+        refusal = patch(run, {"spec": {"cancel": back}}).refusal
+        assert "spec.cancel" in refusal
+        assert "cannot be let go on" in refusal
+    assert patch(run, {"spec": {"cancel": "Terminate"}}).refusal == ""
+    assert "Terminate only" in patch(run, {"spec": {"cancel": "Cancel"}}).refusal
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"priority": 5}, {"suspend": True}, {"ttlSecondsAfterFinished": 0}, {"decisions": [DECISION]}],
+    ids=str,
+)
 def test_when_a_run_begins_and_goes_may_be_changed(
     create: Callable[..., Any], patch: Callable[..., Any], module_namespace: str, spec: dict[str, Any]
 ) -> None:

@@ -85,6 +85,8 @@ def test_a_status_shows_tasks_progress_and_the_first_start() -> None:
             "retrying": 0,
             "skipped": 0,
             "cached": 0,
+            "paused": 0,
+            "cancelled": 0,
         },
         "timeline": {"firstTaskAt": "1970-01-01T00:16:41.500000Z"},
     }
@@ -137,6 +139,7 @@ def test_a_mapped_task_is_counted_and_its_failed_children_named() -> None:
         step(run, TaskEnded(1, 1, 3.0, Failed(f"ValueError: {i}") if i < 55 else Success(), map_index=i))
     status = status_of(run)
     counts = {"total": 60, "success": 3, "running": 0, "pending": 2, "failed": 55, "retrying": 0}
+    counts |= {"paused": 0, "cancelled": 0}
     assert status["progress"] == {"text": "59/61", **counts, "total": 61, "success": 4, "skipped": 0, "cached": 0}
     entry = status["tasks"][1]
     assert (entry["state"], entry["startedAt"]) == ("Running", "1970-01-01T00:00:02.000000Z")

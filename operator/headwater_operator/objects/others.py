@@ -57,6 +57,7 @@ def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settin
         scheduled_time=run["spec"].get("scheduledTime", ""),
         resume_run=run["spec"].get("resumeFrom", {}).get("run", ""),
         resume_tasks=run["spec"].get("resumeFrom", {}).get("tasks", []),
+        decisions=run["spec"].get("decisions", []),
     )
 
 

@@ -61,6 +61,8 @@ Decision = Choice | Held | Known
 
 def admit(seen: Observed, settings: Settings) -> Decision:
     """Decide for a run that has not begun."""
+    if seen.cancel is not None:
+        return Refused(f"cancelled before it began ({seen.cancel.why(seen.name)})", RunState.CANCELLED)
     if seen.flow is None:
         return Waiting(
             f'there is no Flow "{seen.run["spec"]["flow"]}" in namespace "{seen.run["metadata"]["namespace"]}"; '

@@ -7,7 +7,10 @@ from typing import Any
 from headwater.resources.conditions import RunState
 
 # States of a task run that was under way.
-UNDER_WAY = ("Running", "Retrying", "Resume")
+UNDER_WAY = ("Running", "Retrying", "Resume", "Paused")
+
+# How progress counts them.
+MOVING = ("running", "retrying", "paused")
 
 # What became of the run.
 WORDS = {"TimedOut": "its run timed out", "Cancelled": "its run was cancelled", "Crashed": "its runner went away"}
@@ -20,15 +23,14 @@ def closed_tasks(status: dict[str, Any], state: RunState) -> dict[str, Any]:
     when there is nothing to correct.
     """
     tasks, progress = status.get("tasks", []), status.get("progress", {})
-    if not any(task["state"] in UNDER_WAY for task in tasks) and not any(
-        progress.get(name) for name in ("running", "retrying")
-    ):
+    if not any(task["state"] in UNDER_WAY for task in tasks) and not any(progress.get(name) for name in MOVING):
         return {}
     ended = str(state) if state in WORDS else str(RunState.CRASHED)
     closed = [_closed(task, ended) for task in tasks]
-    moved = int(progress.get("running", 0)) + int(progress.get("retrying", 0))
-    counts = {**progress, "running": 0, "retrying": 0, "failed": int(progress.get("failed", 0)) + moved}
-    finished = sum(int(counts.get(name, 0)) for name in ("success", "failed", "skipped", "cached"))
+    moved = sum(int(progress.get(name, 0)) for name in MOVING)
+    ends = "cancelled" if state is RunState.CANCELLED else "failed"
+    counts = {**progress, **{name: 0 for name in MOVING if name in progress}, ends: int(progress.get(ends, 0)) + moved}
+    finished = sum(int(counts.get(name, 0)) for name in ("success", "failed", "skipped", "cached", "cancelled"))
     return {"tasks": closed, "progress": {**counts, "text": f"{finished}/{counts.get('total', finished)}"}}
 
 

@@ -1,4 +1,5 @@
-"""When a run is called off: replaced, a deadline passed, its pods invalid, or workers that die again and again. Pure.
+"""When a run is called off: cancelled, replaced, a deadline passed, its pods invalid, or workers that die again and
+again. Pure.
 
 Pods are taken away first and the state is written when they are gone: nothing may start after it was called over.
 """
@@ -35,6 +36,9 @@ def called_off(seen: Observed, now: datetime) -> Plan | None:
 def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
     if seen.refusal is not None and seen.refusal.permanent:
         return RunState.FAILED, f"the pods are refused: {seen.refusal.message}"
+    if seen.begun and seen.cancel is not None and (seen.cancel.terminate or not _can_hear(seen)):
+        when = "" if seen.first_task_at is not None else " before its first task began"
+        return RunState.CANCELLED, f"cancelled{when} ({seen.cancel.why(seen.name)})"
     if seen.begun and seen.replaced_by is not None:
         return RunState.CANCELLED, replaced_words(seen.replaced_by)
     limit, since = seen.start_deadline_seconds(), seen.may_begin_since
@@ -54,6 +58,11 @@ def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
         why = f"{len(dead)} workers were lost, the last, {last['metadata']['name']}: {pods.how_ended(last).message}"
         return RunState.CRASHED, why
     return None
+
+
+def _can_hear(seen: Observed) -> bool:
+    """Whether there is a runner that can let finish what runs: one that has not started yet has begun nothing."""
+    return seen.runner is not None and pods.started_at(seen.runner) is not None
 
 
 def _once(why: str, words: str) -> str:

@@ -11,6 +11,7 @@ from headwater.resources.conditions import RunState, find, parse_timestamp
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
 from headwater_operator.plans import Refusal
+from headwater_operator.runs.cancel import Wish
 from headwater_operator.runs.queue import Turn
 
 
@@ -21,7 +22,8 @@ class Observed:
     *address* is the cluster IP of the attempt's Service and *secret* tells whether its Secret was made,
     as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made. *turn* is
     None where no limit holds; *replaced_by* names the run that takes this one's place. Of a run with an idempotency
-    key, *claim* says how an earlier one ended, and *rival* names one that is not over.
+    key, *claim* says how an earlier one ended, and *rival* names one that is not over. *cancel* is set when somebody
+    wants the run to stop.
     """
 
     run: Manifest
@@ -37,6 +39,7 @@ class Observed:
     replaced_by: str | None = None
     claim: Manifest | None = None
     rival: str | None = None
+    cancel: Wish | None = None
 
     @property
     def status(self) -> dict[str, Any]:

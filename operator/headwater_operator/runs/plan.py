@@ -3,7 +3,7 @@
 over        finished: take away what is no longer needed, and in time the run itself
 reported    the runner has said how it ended, or its pod has ended
 held back   not begun, and not its turn: say why; no deadline passes meanwhile
-called off  replaced, a deadline has passed, or workers die again and again: pods first, then the state
+called off  cancelled, replaced, a deadline has passed, or workers die again and again: pods first, then the state
 lost        the runner is gone without a word
 unbegun     admit it, or say why it waits
 under way   make what is missing, say how it goes
@@ -25,6 +25,7 @@ from headwater_operator.objects.pods import runner_pod, worker_pod
 from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.admit import Admitted, Decision, Held, Known, Refused, Waiting, admit
 from headwater_operator.runs.deadlines import called_off, next_deadline_seconds
+from headwater_operator.runs.decisions import paused_words, unknown_words
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.status import belongings, finish, status_of
 from headwater_operator.settings import Settings
@@ -225,10 +226,14 @@ def _under_way(seen: Observed, settings: Settings, now: datetime) -> Plan:
 def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | None]:
     """Return the state of a run under way, why, and when it may change by itself."""
     assert seen.runner is not None, "a run without a runner is lost"
+    if seen.cancel is not None:
+        why = seen.cancel.why(seen.name)
+        return RunState.CANCELLING, f"what runs is let finish ({why}); spec.cancel: Terminate stops it", None
     if seen.first_task_at is not None:
         age = (now - parse_timestamp(seen.first_task_at)).total_seconds()
         if age >= RUNNING_AFTER_SECONDS:
-            return RunState.RUNNING, _running_words(seen), None
+            pause = paused_words(seen)
+            return (RunState.RUNNING, _running_words(seen), None) if pause is None else (RunState.PAUSED, pause, None)
         return RunState.SUBMITTED, "the pods are starting", RUNNING_AFTER_SECONDS - age + 0.01
     if seen.refusal is not None:
         return RunState.PENDING, f"a worker is refused: {seen.refusal.message}", 5.0
@@ -244,4 +249,4 @@ def _running_words(seen: Observed) -> str:
     waits = [wait for wait in map(pods.why_waiting, seen.workers) if wait is not None]
     if waits:
         return f"running with {len(seen.workers) - len(waits)} of {seen.wanted_workers} workers: {waits[0].message}"
-    return "tasks are running"
+    return f"tasks are running{unknown_words(seen)}"

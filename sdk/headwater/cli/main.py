@@ -8,6 +8,7 @@ import typer
 
 from headwater import __version__
 from headwater.cli.backfill import backfill
+from headwater.cli.control import approve, cancel, mark, reject, restart
 from headwater.cli.run import run
 from headwater.cli.watch import watch
 from headwater.core.errors import HeadwaterError
@@ -21,6 +22,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(watch)
 app.command()(backfill)
+for verb in (cancel, approve, reject, mark, restart):
+    app.command()(verb)
 
 
 def _version(wanted: bool) -> None:

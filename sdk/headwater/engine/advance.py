@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from headwater.core.states import Failed, Mapped, State, Success
+from headwater.core.states import Cancelled, Failed, Mapped, State, Success
 from headwater.engine.events import UNMAPPED, Command, SubmitTask
 from headwater.engine.inputs import Input
 from headwater.engine.judge import inputs_of, inputs_of_alike, judge, upstream_states
@@ -234,8 +234,11 @@ def _one_less(run: Run, key: Key) -> Iterator[Key]:
 
 
 def conclude(run: Run, at: float) -> None:
-    """The reference tasks decide; a mapped one by its children."""
+    """The reference tasks decide, a mapped one by its children; in a cancelled run, whether all of it has run."""
     run.finished_at = at
+    if run.cancelled and any(issubclass(kind, Cancelled) for task in run.tasks for kind in _deciding(task)):
+        run.state = Cancelled(f"Some tasks did not run: {run.cancelled}.")
+        return
     kinds = {kind for i in run.plan.reference for kind in _deciding(run.tasks[i])}
     if any(issubclass(kind, Failed) for kind in kinds):
         run.state = Failed("Some reference tasks failed.")

@@ -21,6 +21,7 @@ from headwater.engine.events import (
     PauseAnswered,
     ReleaseResult,
     ReleaseResults,
+    RunCancelled,
     SubmitTask,
     TimeCame,
     WakeAt,
@@ -43,6 +44,14 @@ class Session(Protocol):
         """Forget a result."""
 
 
+class AsyncSession(Session, Protocol):
+    """A session beside an event loop, in which it posts."""
+
+    def withdraw(self) -> None:
+        """Begin nothing more but what cleans up: post TaskWithdrawn for what is submitted and not begun, now and
+        from now on."""
+
+
 class StepSession(Session, Protocol):
     """A session that the calling thread drives, a step a call."""
 
@@ -53,14 +62,22 @@ class StepSession(Session, Protocol):
 class Drive:
     """One run under way. *observe* is called after each event with the event, when the run has taken it in.
 
-    *ask* may block; without it a paused task that waits for a person fails, and says so.
+    *ask* may block; without it a paused task that waits for a person fails, and says so. A *patient* one asks nobody
+    and waits: PauseAnswered will be posted.
     """
 
-    def __init__(self, run: Run, observe: Callable[[Event], None] | None = None, ask: Ask | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        observe: Callable[[Event], None] | None = None,
+        ask: Ask | None = None,
+        patient: bool = False,
+    ) -> None:
         self.run = run
         self.session: Session | None = None
         self.asked: deque[AskToResume] = deque()
         self._ask = ask
+        self._patient = patient
         self._observe = observe or (lambda event: None)
         self._alarms: list[tuple[float, int, int, int]] = []
         self._changed = asyncio.Event()
@@ -93,6 +110,11 @@ class Drive:
         self._broken = self._broken or error
         self._changed.set()
 
+    def cancel(self, session: AsyncSession, reason: str) -> None:
+        """Let finish what runs and begin nothing more, but what cleans up."""
+        self.post(RunCancelled(time.time(), reason))
+        session.withdraw()
+
     def answer(self) -> PauseAnswered:
         """Ask a person about the paused task that has waited longest."""
         question = self.asked.popleft()
@@ -115,7 +137,7 @@ class Drive:
                     self.session.release(ref)
             case WakeAt(at, task, run_count, map_index):
                 heapq.heappush(self._alarms, (at, task, map_index, run_count))
-            case AskToResume():
+            case AskToResume() if not self._patient:
                 self.asked.append(command)
 
 

@@ -126,7 +126,45 @@ class PauseAnswered:
     reason: str = "a person said no"
 
 
-Event = RunBegan | TaskStarted | TaskEnded | TaskCrashed | TimeCame | PauseAnswered
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """Somebody wants the run to stop: *reason* says who, in one line. What runs is let finish."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWithdrawn:
+    """A submitted task run was taken back before it began."""
+
+    task: int
+    run_count: int
+    at: float
+    map_index: int = UNMAPPED
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMarked:
+    """Somebody has said how a task is to end; what it does meanwhile does not count."""
+
+    task: int
+    at: float
+    state: State
+    map_index: int = UNMAPPED
+
+
+Event = (
+    RunBegan
+    | TaskStarted
+    | TaskEnded
+    | TaskCrashed
+    | TimeCame
+    | PauseAnswered
+    | RunCancelled
+    | TaskWithdrawn
+    | TaskMarked
+)
 
 
 # Commands

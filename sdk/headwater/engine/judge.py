@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from headwater.core import triggers
 from headwater.core.signals import FAIL, TRIGGERFAIL, Signal
-from headwater.core.states import Mapped, Skipped, State, Success, TriggerFailed
+from headwater.core.states import Cancelled, Mapped, Skipped, State, Success, TriggerFailed
 from headwater.engine.events import NO_REF, UNMAPPED
 from headwater.engine.inputs import UNMAPPABLE, Each, Flat, Gathered, Input, Item, Results, Value, Whole, locate, outer
 from headwater.engine.plan import EdgePlan, UpstreamEdge, UpstreamStates, UpstreamTask
@@ -22,6 +22,14 @@ WIDTH_MESSAGE = "Preparing to submit {} mapped tasks for execution."
 
 def judge(run: Run, i: int, map_index: int) -> tuple[State | None, int]:
     """Return the state to enter instead of running, or None; and how many children a Mapped one has."""
+    state, width = _judge(run, i, map_index)
+    if run.cancelled and state is not None and state.is_failed() and not run.plan.tasks[i].cleans_up:
+        # It fails because others were not let run.
+        return Cancelled(f"Not begun: {run.cancelled}."), 0
+    return state, width
+
+
+def _judge(run: Run, i: int, map_index: int) -> tuple[State | None, int]:
     plan = run.plan.tasks[i]
     if not plan.edges:
         return None, 0

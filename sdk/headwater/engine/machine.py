@@ -7,7 +7,8 @@ do not fit the state (late, repeated, of an earlier run of a task) change nothin
     Pending ──SubmitTask──> Pending ──TaskStarted──> Running ──TaskEnded──> Success, Failed, Skipped, ...
        │                                                ├──TaskEnded──> Retrying, Paused ──TimeCame ...──> Pending
        │                                                └──TaskCrashed──> Crashed, or Retrying while retries are left
-       └──what is upstream decides──> Skipped, TriggerFailed, or Mapped: its children live as tasks do
+       ├──what is upstream decides──> Skipped, TriggerFailed, or Mapped: its children live as tasks do
+       └──RunCancelled, TaskWithdrawn, TaskMarked──> Cancelled, or what somebody said (see `intervene`)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 
 from headwater.core.errors import TaskCrashedError
 from headwater.core.signals import FAIL
-from headwater.core.states import Crashed, Mapped, Paused, Pending, Resume, Retrying, Running, State, Success
+from headwater.core.states import Cancelled, Crashed, Mapped, Paused, Pending, Resume, Retrying, Running, State, Success
 from headwater.engine.advance import conclude, finish, open_more, submit, tell
 from headwater.engine.events import (
     NO_REF,
@@ -26,13 +27,17 @@ from headwater.engine.events import (
     Event,
     PauseAnswered,
     RunBegan,
+    RunCancelled,
     TaskCrashed,
     TaskEnded,
+    TaskMarked,
     TaskStarted,
+    TaskWithdrawn,
     TimeCame,
     WakeAt,
 )
 from headwater.engine.inputs import measure
+from headwater.engine.intervene import cancel, mark, withdraw
 from headwater.engine.judge import judge
 from headwater.engine.run import Key, Run, TaskRun
 
@@ -45,6 +50,8 @@ def step(run: Run, event: Event) -> list[Command]:
     """Take in one event; return what to do now, in this order."""
     if isinstance(event, RunBegan):
         return _began(run, event)
+    if isinstance(event, RunCancelled):
+        return cancel(run, event)
     try:
         task = run.at(event.task, event.map_index)
     except IndexError:
@@ -58,6 +65,10 @@ def step(run: Run, event: Event) -> list[Command]:
             return _crashed(run, task, event)
         case TimeCame() | PauseAnswered():
             return _go_on(run, task, event)
+        case TaskWithdrawn():
+            return withdraw(run, task, event)
+        case TaskMarked():
+            return mark(run, event)
 
 
 def _began(run: Run, event: RunBegan) -> list[Command]:
@@ -141,7 +152,10 @@ def _enter(run: Run, key: Key, state: State, at: float) -> list[Command]:
 
 
 def _wait(run: Run, key: Key, state: State, at: float) -> list[Command]:
-    """Retrying or Paused: until a time, or until a person says so."""
+    """Retrying or Paused: until a time, or until a person says so. In a cancelled run neither comes."""
+    if run.cancelled and not run.plan.tasks[key[0]].cleans_up:
+        words = f"Not run again: {run.cancelled}. It would be {state.name}: {state.message or 'no reason given'}"
+        return finish(run, key, Cancelled(words), at)
     run.enter(*key, state)
     return [_waiting(run.at(*key), key, state, at), *open_more(run, key[0], at)]
 

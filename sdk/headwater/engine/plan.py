@@ -43,7 +43,7 @@ class TaskPlan:
     tell, which the worker asks. *checked* tasks are told the states upstream of them. *handled* ones have state
     handlers, which see every transition. A *plain* one ends in Success or Failed and leaves nothing to tell but that.
     One *beside* the engine runs in its process, wherever the others do. An *automatic* one nobody wrote: it makes a
-    list of results, or takes an item.
+    list of results, or takes an item. One that *cleans_up* runs whatever became of the others, also of a cancelled run.
     """
 
     name: str
@@ -64,6 +64,7 @@ class TaskPlan:
     resources: tuple[tuple[str, float], ...] = ()
     beside: bool = False
     automatic: bool = False
+    cleans_up: bool = False
 
     def retry_delay_seconds(self, run_count: int) -> float:
         """How long to wait after this run of the task."""
@@ -129,6 +130,7 @@ def _task_plan(
         resources=resources_of(task),
         beside=task.beside_engine,
         automatic=task.auto_generated,
+        cleans_up=task.trigger is triggers.all_finished or task.is_cleanup_task,
     )
 
 

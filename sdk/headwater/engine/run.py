@@ -119,7 +119,10 @@ class Links:
 
 @dataclass(slots=True)
 class Run:
-    """A run of a plan. With *keep_results* no result is released: `flow.run()` returns them all."""
+    """A run of a plan. With *keep_results* no result is released: `flow.run()` returns them all.
+
+    *cancelled* says who wanted it to stop, "" while nobody does; *marked*: somebody has said how a task ends.
+    """
 
     plan: Plan
     keep_results: bool = True
@@ -129,6 +132,8 @@ class Run:
     unfinished: int = 0
     started_at: float | None = None
     finished_at: float | None = None
+    cancelled: str = ""
+    marked: bool = False
 
     def __post_init__(self) -> None:
         self.unfinished = len(self.plan.tasks)

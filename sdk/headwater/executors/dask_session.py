@@ -41,7 +41,7 @@ from headwater.executors.dask_again import NeverAgain
 from headwater.executors.dask_refs import Held, held, numbered
 from headwater.executors.dask_worker import TaskEnding, WorkerCall, run_on_worker
 from headwater.executors.failures import summary_of
-from headwater.executors.here import call_of, ended
+from headwater.executors.here import call_of, ended, withdrawn
 from headwater.executors.inline import Inline, Stored, loaded
 from headwater.executors.program import Program, RunInfo
 from headwater.executors.wire import PackedOutcome
@@ -76,6 +76,7 @@ class DaskSession:
         self._topic = f"headwater-{self._id}"
         self._following: set[asyncio.Task[None]] = set()
         self._endings: dict[TaskRunId, asyncio.Future[PackedOutcome]] = {}
+        self._withdrawing = False
 
     async def start(self) -> None:
         self._client.subscribe_topic(self._topic, self._on_word)
@@ -105,6 +106,8 @@ class DaskSession:
 
     def submit(self, command: SubmitTask) -> None:
         plan = self._drive.run.plan.tasks[command.task]
+        if self._taken_back(command):
+            return
         if plan.beside:
             self._follow(self._run_beside(command))
             return
@@ -126,6 +129,17 @@ class DaskSession:
             retries=0,
         )
         self._follow(self._await_outcome(command, future))
+
+    def withdraw(self) -> None:
+        """What is a Dask task by now stays one: nobody here knows whether it has begun."""
+        self._withdrawing = True
+
+    def _taken_back(self, command: SubmitTask) -> bool:
+        """Whether a task run is not begun any more; it is told so."""
+        if not self._withdrawing or self._drive.run.plan.tasks[command.task].cleans_up:
+            return False
+        self._later(self._drive.post, withdrawn(command))
+        return True
 
     def _follow(self, work: Coroutine[Any, Any, None]) -> None:
         following = asyncio.ensure_future(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from headwater.engine.drive import Post
-from headwater.engine.events import SubmitTask, TaskEnded, TaskStarted
+from headwater.engine.events import SubmitTask, TaskEnded, TaskStarted, TaskWithdrawn
 from headwater.engine.inputs import resolve
 from headwater.engine.machine import Run
 from headwater.executors.inline import loaded
@@ -43,6 +43,11 @@ def ended(command: SubmitTask, outcome: Outcome) -> TaskEnded:
         outcome.loop,
         outcome.stored,
     )
+
+
+def withdrawn(command: SubmitTask) -> TaskWithdrawn:
+    """Return the event that a command was taken back before anything was begun for it."""
+    return TaskWithdrawn(command.task, command.run_count, time.time(), command.map_index)
 
 
 def execute_here(program: Program, info: RunInfo, run: Run, command: SubmitTask, post: Post) -> None:

@@ -7,14 +7,15 @@ import queue
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from headwater.core.flow import Flow
 from headwater.engine.drive import Drive, Post, run_here
 from headwater.engine.events import Event, SubmitTask, TaskEnded
+from headwater.engine.intervene import is_marked
 from headwater.executors.beside import Beside
-from headwater.executors.here import execute_here
+from headwater.executors.here import execute_here, withdrawn
 from headwater.executors.program import FlowProgram, Program, RunInfo
 
 
@@ -64,15 +65,36 @@ class ThreadSession:
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
         self._beside = Beside(program, info, drive.run)
+        self._calls: dict[tuple[int, int, int], tuple[SubmitTask, Future[None]]] = {}
+        self._withdrawing = False
 
     def submit(self, command: SubmitTask) -> None:
         def post(event: Event) -> None:
             self._loop.call_soon_threadsafe(self._drive.post, event)
 
-        if self._drive.run.plan.tasks[command.task].beside:
+        plan = self._drive.run.plan.tasks[command.task]
+        if self._withdrawing and not plan.cleans_up:
+            self._take_back(command)
+        elif plan.beside:
             self._beside.start(command, post)
-            return
-        self._pool.submit(execute_here, self._program, self._info, self._drive.run, command, post)
+        else:
+            name = (command.task, command.map_index, command.run_count)
+            future = self._pool.submit(self._execute, command, post)
+            self._calls[name] = command, future
+            future.add_done_callback(lambda _: self._calls.pop(name, None))
+
+    def _execute(self, command: SubmitTask, post: Post) -> None:
+        if not is_marked(self._drive.run, command):
+            execute_here(self._program, self._info, self._drive.run, command, post)
+
+    def withdraw(self) -> None:
+        self._withdrawing = True
+        for command, future in list(self._calls.values()):
+            if not self._drive.run.plan.tasks[command.task].cleans_up and future.cancel():
+                self._take_back(command)
+
+    def _take_back(self, command: SubmitTask) -> None:
+        self._loop.call_soon(self._drive.post, withdrawn(command))
 
     def release(self, ref: Any) -> None:
         """The ref was the value; the engine has dropped it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +70,12 @@ class Cluster:
             raise ClusterError(f"The API server does not answer: {error}") from None
         return True
 
+    def patch(self, plural: str, name: str, body: list[dict[str, Any]] | dict[str, Any]) -> dict[str, Any]:
+        """Change one of our objects, by a merge patch or, for a list, a JSON patch; return what it is then."""
+        kind = "application/json-patch+json" if isinstance(body, list) else "application/merge-patch+json"
+        call = functools.partial(self._api.patch_namespaced_custom_object, body=body, _content_type=kind)
+        return dict(self._call(call, plural, name))
+
     def follow(self, plural: str, name: str) -> Iterator[dict[str, Any]]:
         """Yield an object as it is, and again whenever it changes; ends when it is deleted."""
         current = self.get(plural, name)
@@ -110,4 +118,12 @@ class Cluster:
                 f"(or there is no such namespace, or Headwater is not installed); `kubectl get {plural} -A` lists "
                 "what there is."
             )
-        return ClusterError(f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {error.reason}')
+        return ClusterError(f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {_words(error)}')
+
+
+def _words(error: Any) -> str:
+    """What the API server said, which names the field and what is wrong with it."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)

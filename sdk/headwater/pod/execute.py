@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.entrypoint import load_flow
 from headwater.core.flow import Flow
 from headwater.core.flow_runs import serving
-from headwater.engine.drive import Drive, run_async
+from headwater.engine.drive import AsyncSession, Drive, run_async
 from headwater.engine.events import Event, RunBegan, TaskStarted
 from headwater.engine.ledger import ledger_of
 from headwater.engine.machine import Run
@@ -27,9 +27,11 @@ from headwater.executors.program import EntrypointProgram, RunInfo
 from headwater.pod import ledgers, lines, process
 from headwater.pod.api import PodApi
 from headwater.pod.child_runs import ClusterFlowRuns
+from headwater.pod.control import Control
 from headwater.pod.handover import Handover, read_handover
 from headwater.pod.report import final_report, status_of, verdict
 from headwater.pod.reporter import Reporter, StatusApi
+from headwater.pod.wishes import decisions_of, given_by
 from headwater.resources.conditions import RunState
 from headwater.resources.names import RECORDS_PORT, RUN_FOLDER, SCHEDULER_PORT
 from headwater.run import begin_flow, end_flow, log_end
@@ -48,10 +50,11 @@ def main() -> None:
     except Exception as error:
         sys.exit(f"headwater: {error}")
     api = PodApi()
-    reporter = Reporter(StatusApi(api, "flowruns", handover.namespace, handover.run))
+    control = Control(api, handover.namespace, handover.run, handover.decisions)
+    reporter = Reporter(StatusApi(api, "flowruns", handover.namespace, handover.run), control.see)
     try:
         with serving(ClusterFlowRuns(api, handover.namespace, handover.run)):
-            state, message, status = _execute(handover, reporter)
+            state, message, status = _execute(handover, reporter, control)
     except BaseException as error:
         # A flow that cannot be imported, parameters that do not fit: the run says so and ends.
         sentence, tail = process.explain(error)
@@ -64,25 +67,26 @@ def main() -> None:
     process.end(0 if state is RunState.SUCCESS else 1)
 
 
-def _execute(handover: Handover, reporter: Reporter) -> tuple[RunState, str, dict[str, Any]]:
+def _execute(handover: Handover, reporter: Reporter, control: Control) -> tuple[RunState, str, dict[str, Any]]:
     """Run the flow; return the verdict, its sentence, and the status that goes with them."""
     if handover.provisioner == "Pods":
         import distributed  # noqa: F401  # before the flow: what both import is then loaded once, in a known order
     flow = load_flow(handover.entrypoint, [Path(folder) for folder in process.source_folders()])
     values = flow.check_parameters(handover.parameters)
     run = Run(make_plan(flow), keep_results=False)
-    given = ledgers.given_to(flow, run.plan, handover)
+    marked = given_by(run.plan, decisions_of(handover.decisions))
+    given = ledgers.given_to(flow, run.plan, handover) | marked
     info = RunInfo(flow.name, handover.title or handover.run, values, extra=_extra(handover), given=given)
-    drive = Drive(run, observe=Observer(run, reporter))
+    drive = Drive(run, observe=Observer(run, reporter, control), patient=True)
     logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)
     if not begun.is_running():
         run.state = begun
         return (*verdict(run), status_of(run))
     if handover.provisioner == "InProcess":
-        asyncio.run(_in_threads(handover, flow, drive, info))
+        asyncio.run(_in_threads(handover, flow, drive, info, control))
     else:
-        asyncio.run(_on_workers(handover, drive, info))
+        asyncio.run(_on_workers(handover, drive, info, control))
     ledgers.keep(flow, handover, ledger_of(run))
     end_flow(flow, run, info)
     log_end(run)
@@ -104,12 +108,14 @@ class Observer:
     the rest is gathered until the reporter takes it.
     """
 
-    def __init__(self, run: Run, reporter: Reporter) -> None:
+    def __init__(self, run: Run, reporter: Reporter, control: Control) -> None:
         self._run = run
+        self._control = control
         self._reporter = reporter
         self._armed = False
 
     def __call__(self, event: Event) -> None:
+        self._control.after(event)
         if self._armed or self._run.finished_at is not None:
             return  # the last status goes out with the report
         if isinstance(event, RunBegan):
@@ -124,16 +130,21 @@ class Observer:
             self._reporter.put(status_of(self._run))
 
 
-async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInfo) -> None:
+async def _run(drive: Drive, info: RunInfo, session: AsyncSession, control: Control) -> None:
+    control.attach(drive, session)
+    await run_async(drive, info.begin(), session)
+
+
+async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInfo, control: Control) -> None:
     from headwater.executors.local import ThreadSession
     from headwater.executors.program import FlowProgram
 
     session = ThreadSession(FlowProgram.of(flow), info, drive, handover.threads_per_worker)
-    await run_async(drive, info.begin(), session)
+    await _run(drive, info, session, control)
     session.close()
 
 
-async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
+async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, control: Control) -> None:
     import dask
     from distributed import Client, Scheduler
 
@@ -166,7 +177,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo) -> None:
             )
             await session.start()
             client.subscribe_topic(lines.TOPIC, lines.show)
-            await run_async(drive, info.begin(), session)
+            await _run(drive, info, session, control)
             await lines.bring_last(client)
             session.close()
 

@@ -12,7 +12,18 @@ import json
 from collections import Counter
 from typing import Any
 
-from headwater.core.states import Cached, Failed, Retrying, Running, Skipped, State, Success
+from headwater.core.states import (
+    Cached,
+    Cancelled,
+    Failed,
+    Paused,
+    Retrying,
+    Running,
+    Scheduled,
+    Skipped,
+    State,
+    Success,
+)
 from headwater.engine.machine import Run
 from headwater.engine.plan import labels
 from headwater.engine.run import Family, TaskRun
@@ -34,8 +45,8 @@ STORED_CHILDREN = 50
 URL_LENGTH = 1024
 
 # Progress counts by these; every state of a task run is one of them.
-COUNTED = ("success", "running", "pending", "failed", "retrying", "skipped", "cached")
-FINISHED = ("success", "failed", "skipped", "cached")
+COUNTED = ("success", "running", "pending", "paused", "failed", "retrying", "skipped", "cached", "cancelled")
+FINISHED = ("success", "failed", "skipped", "cached", "cancelled")
 
 
 def status_of(run: Run) -> dict[str, Any]:
@@ -63,6 +74,8 @@ KINDS: tuple[tuple[type[State], str], ...] = (
     (Cached, "cached"),
     (Success, "success"),
     (Running, "running"),
+    (Paused, "paused"),
+    (Cancelled, "cancelled"),
 )
 
 
@@ -100,7 +113,7 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
     for length, keep in (
         (MESSAGE_LENGTH, COUNTED),
         (SHORT_MESSAGE_LENGTH, COUNTED),
-        (SHORT_MESSAGE_LENGTH, ("running", "failed", "retrying")),
+        (SHORT_MESSAGE_LENGTH, ("running", "failed", "retrying", "paused")),
         (SHORT_MESSAGE_LENGTH, ("failed",)),
     ):
         entries = [
@@ -117,7 +130,10 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
 def _summary(task: TaskRun) -> str:
     """What a task counts as when it is left out or kept; a mapped one by the worst of its children."""
     found = _counts(task)
-    return next((name for name in ("failed", "retrying", "running", "pending") if name in found), "success")
+    return next(
+        (name for name in ("failed", "paused", "retrying", "running", "cancelled", "pending") if name in found),
+        "success",
+    )
 
 
 def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
@@ -136,8 +152,8 @@ def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
         entry["runs"] = task.runs
     if task.stored is not None and len(task.stored.url) <= URL_LENGTH:
         entry["result"] = _address(task.stored)
-    # That a task succeeded needs no words; that it waits, was skipped or failed does.
-    if task.state.is_failed() or task.state.is_scheduled() or task.state.is_skipped():
+    # That a task succeeded needs no words; that it waits, was skipped, cancelled or failed does.
+    if isinstance(task.state, Failed | Scheduled | Skipped | Cancelled):
         entry["message"] = shorten(task.state.message or "", length)
     return entry
 
@@ -174,6 +190,8 @@ def verdict(run: Run) -> tuple[RunState, str]:
     if run.state.is_successful():
         total = sum(1 if task.family is None else task.family.width for _, task in _shown(run))
         return RunState.SUCCESS, _success_words(total, len(failed))
+    if isinstance(run.state, Cancelled):
+        return RunState.CANCELLED, _cancelled_words(run)
     # Those that only waited for a failed one explain nothing.
     causes = [cause for cause in failed if cause[2].state.name != "TriggerFailed"] or failed
     if not causes:
@@ -196,6 +214,15 @@ def _success_words(total: int, failed: int) -> str:
     if failed:
         return f"{total - failed} of {total} tasks succeeded"
     return {0: "The flow has no tasks", 1: "Its task succeeded"}.get(total, f"All {total} tasks succeeded")
+
+
+def _cancelled_words(run: Run) -> str:
+    if not run.cancelled:
+        return shorten(run.state.message or "The flow's own handlers cancelled it", MESSAGE_LENGTH)
+    counts = progress(run)
+    failed = f", {counts['failed']} failed" if counts["failed"] else ""
+    done = counts["success"] + counts["cached"]
+    return f"Cancelled, as {run.cancelled}: {done} of {counts['total']} tasks succeeded{failed}, the others did not run"
 
 
 def final_report(state: RunState, message: str, at: float) -> dict[str, Any]:

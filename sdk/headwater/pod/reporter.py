@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from headwater.core.errors import ClusterError
@@ -30,9 +31,9 @@ class StatusApi:
         self._api = api
         self._path = f"{namespace}/{plural}/{name}/status"
 
-    def patch(self, status: dict[str, Any]) -> None:
-        """Raises AnswerError."""
-        self._api.request("PATCH", self._path, {"status": status}, MERGE_PATCH)
+    def patch(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return the whole object as it is then. Raises AnswerError."""
+        return self._api.request("PATCH", self._path, {"status": status}, MERGE_PATCH)
 
 
 def hopeless(error: AnswerError, waited_seconds: float, last: bool) -> bool:
@@ -43,10 +44,14 @@ def hopeless(error: AnswerError, waited_seconds: float, last: bool) -> bool:
 
 
 class Reporter:
-    """Keeps one object's status up to date. `put` never blocks; only the newest status is written."""
+    """Keeps one object's status up to date. `put` never blocks; only the newest status is written.
 
-    def __init__(self, api: StatusApi) -> None:
+    *see* is told, in the reporter's thread, what the object is after each write.
+    """
+
+    def __init__(self, api: StatusApi, see: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
         self._api = api
+        self._see = see
         self._waiting: dict[str, Any] | None = None
         self._closing = False
         self._written = False
@@ -86,7 +91,7 @@ class Reporter:
         while True:
             status, last = self._take(not_before)
             try:
-                self._api.patch(status)
+                self._see(self._api.patch(status))
             except ClusterError as error:
                 began = began or time.monotonic()
                 waited = time.monotonic() - began

@@ -29,6 +29,8 @@ class RunState(StrEnum):
     SUSPENDED = "Suspended"  # waits until nobody holds it back any more
     SUBMITTED = "Submitted"  # its pods are being started
     RUNNING = "Running"
+    PAUSED = "Paused"  # nothing runs until a person lets a task go on
+    CANCELLING = "Cancelling"  # what runs is let finish, nothing else begins
     SUCCESS = "Success"
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"

@@ -15,6 +15,7 @@ from headwater.core.states import Failed
 from headwater.engine.drive import Drive
 from headwater.engine.events import SubmitTask, TaskCrashed
 from headwater.engine.inputs import Each, Flat, Item, Whole
+from headwater.engine.intervene import is_marked
 from headwater.executors.dask_session import INPUT_LOST
 from headwater.executors.here import ended
 from headwater.executors.lanes.batch import LAST, Name
@@ -172,6 +173,8 @@ class Dispatcher:
             if making.steps and (alone or not budget.admits(tasks[command.task].name)):
                 break
             self._ready.take()
+            if is_marked(self._drive.run, command):
+                continue
             if not making.add(name, command):
                 self._fail(command, INPUT_LOST)
                 continue
@@ -234,10 +237,18 @@ class Dispatcher:
         busiest = max(self._places.values(), key=self._waiting_at)
         if self._waiting_at(busiest) <= busiest.threads:
             return  # nothing waits behind what runs
-        for number in busiest.batches:
-            if number not in busiest.called_back:
-                busiest.called_back.add(number)
-                self._transport.recall(busiest.address, number)
+        self._call_back_from(busiest)
+
+    def _call_back_from(self, place: Place) -> None:
+        for number in place.batches:
+            if number not in place.called_back:
+                place.called_back.add(number)
+                self._transport.recall(place.address, number)
+
+    def call_all_back(self) -> None:
+        """Ask for all that is not begun."""
+        for place in self._places.values():
+            self._call_back_from(place)
 
     def _waiting_at(self, place: Place) -> int:
         """How many task runs a worker has, those ahead left out: they wait for their own chain only."""

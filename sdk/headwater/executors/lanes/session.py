@@ -65,13 +65,22 @@ class BatchSession(DaskSession):
             return
         name = name_of(command)
         if not self._book.knows(name):
-            self._dispatcher.put([command])
+            self._put([command])
             return
         told = self._book.submit(name, command)
         if told is None:
             self._later(self._crash, command, WORKER_LOST)
         elif told:
             self._later(self._post, told)
+
+    def withdraw(self) -> None:
+        """Take back what is not sent, and ask the workers for what they have not begun."""
+        super().withdraw()
+        self._put(self._dispatcher.take_all())
+        self._dispatcher.call_all_back()
+
+    def _put(self, commands: list[SubmitTask], alone: bool = False) -> None:
+        self._dispatcher.put([command for command in commands if not self._taken_back(command)], alone)
 
     def _go_without_batches(self) -> None:
         self._without_batches = True
@@ -96,7 +105,7 @@ class BatchSession(DaskSession):
             elif isinstance(record, Done):
                 self._dispatcher.done(place, record.number)
             elif isinstance(record, Unrun):
-                self._dispatcher.put(self._book.put_back(record.names))
+                self._put(self._book.put_back(record.names))
             elif isinstance(record, Refused):
                 self._refused(place, record)
 
@@ -105,7 +114,7 @@ class BatchSession(DaskSession):
         names = self._dispatcher.done(place, record.number)
         commands = self._book.put_back(names)
         if len(names) > 1:
-            self._dispatcher.put(commands, alone=True)
+            self._put(commands, alone=True)
             return
         for command in commands:
             words = f"what it is given cannot be read on its worker ({record.words})"
@@ -145,4 +154,4 @@ class BatchSession(DaskSession):
         judged = self._book.judge(place, certain)
         for command in judged.crashed:
             self._crash(command, reason or WORKER_LOST)
-        self._dispatcher.put(judged.again)
+        self._put(judged.again)
