@@ -73,6 +73,11 @@ class Api:
         body = {"metadata": {"resourceVersion": resource_version}, "status": status}
         return await self._request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
+    async def patch(self, kind: Kind, namespace: str, name: str, fields: dict[str, Any]) -> Manifest:
+        """Merge-patch an object, whatever it has become."""
+        path = kind.path(namespace, name)
+        return await self._request("PATCH", path, body=fields, content_type="application/merge-patch+json")
+
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
         """Delete an object; with a uid, refused as a Conflict when its name is another's by now."""
         body: dict[str, Any] = {"propagationPolicy": "Background"}

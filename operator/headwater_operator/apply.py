@@ -24,6 +24,7 @@ from headwater_operator.kinds import (
     kind_of,
 )
 from headwater_operator.plans import Delete, Plan, Refusal
+from headwater_operator.witness import Witness
 
 logger = logging.getLogger("headwater.operator")
 
@@ -42,15 +43,17 @@ class PodRefused(ClusterError):
 class Applier:
     """Writes to the API server and keeps the cache abreast of what it wrote."""
 
-    def __init__(self, api: Api, cache: Cache) -> None:
+    def __init__(self, api: Api, cache: Cache, witness: Witness) -> None:
         self._api = api
         self._cache = cache
+        self._witness = witness
 
     async def apply(self, plan: Plan, kind: Kind, manifest: Manifest) -> None:
         """Carry out a plan for an object: delete in the order given, then create and write its status at once.
 
         A final status comes last, as nothing is looked after any more once it is there. All that is to be made is
-        tried even when a part fails; the first failure is raised afterwards.
+        tried even when a part fails; the first failure is raised afterwards. What happened is told when
+        all of it is done.
         """
         namespace = manifest["metadata"]["namespace"]
         for delete in plan.delete:
@@ -60,13 +63,16 @@ class Applier:
         pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] == POD.name]
         status = [self.write_status(kind, manifest, plan.status)] if plan.status is not None else []
         patches = [self.write_status(patch.kind, patch.manifest, patch.status) for patch in plan.patches]
-        await self._all([*pods, *status, *patches])
+        results = await self._all([*pods, *status, *patches])
+        if False not in results:
+            self._witness.happened(manifest, plan.events)
 
-    async def _all(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async def _all(self, work: Iterable[Coroutine[Any, Any, bool | None]]) -> list[Any]:
         results = await asyncio.gather(*work, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             raise failures[0]
+        return results
 
     async def create(self, wanted: Manifest) -> None:
         kind = kind_of(wanted)
@@ -127,33 +133,36 @@ class Applier:
         run = self._cache.get(FLOW_RUN, made["metadata"]["namespace"], owner["name"])
         return run is not None and run["metadata"]["uid"] == owner["uid"]
 
-    async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> None:
-        """Write what differs from the status as last seen, if anything does.
+    async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> bool:
+        """Write what differs from the status as last seen, if anything does; return whether it stands there now.
 
         What was decided from an object that has changed since, or whose name is another's by now, is not
         written: the object is read anew, and the next decision goes by that.
         """
         patch = difference(manifest.get("status", {}), status)
         if not patch:
-            return
-        metadata = manifest["metadata"]
+            return True
         try:
-            written = await self._write(kind, metadata, patch)
+            written, found = await self._write(kind, manifest["metadata"], patch)
         except ApiError as error:
             if error.status == 404:
                 self._cache.remove(kind, manifest)  # deleted, and its event may have been missed
-                return
+                return False
             raise
-        self._cache.upsert(kind, written)
+        self._cache.upsert(kind, found)
+        if written:
+            self._witness.status_written(kind, manifest, found)
+        return written
 
-    async def _write(self, kind: Kind, metadata: Manifest, patch: dict[str, Any]) -> Manifest:
+    async def _write(self, kind: Kind, metadata: Manifest, patch: dict[str, Any]) -> tuple[bool, Manifest]:
+        """Return whether the patch was taken, and the object as it is now."""
         namespace, name = metadata["namespace"], metadata["name"]
         try:
-            return await self._api.patch_status(kind, namespace, name, patch, metadata["resourceVersion"])
+            return True, await self._api.patch_status(kind, namespace, name, patch, metadata["resourceVersion"])
         except ApiError as error:
             if error.reason != "Conflict":
                 raise
-            return await self._api.get(kind, namespace, name)
+            return False, await self._api.get(kind, namespace, name)
 
     async def _delete(self, namespace: str, delete: Delete) -> None:
         try:

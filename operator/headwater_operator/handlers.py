@@ -23,8 +23,10 @@ from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, P
 from headwater_operator.line import front, is_waiting, to_wake, to_wake_by_pod, waiting_for_limits
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
+from headwater_operator.recorder import Recorder
 from headwater_operator.runs.cancel import concerns_children
 from headwater_operator.settings import Settings
+from headwater_operator.witness import Witness
 
 logger = logging.getLogger("headwater.operator")
 
@@ -46,12 +48,15 @@ class Operator:
         self.settings = settings
         self.api = api
         self.cache = Cache()
-        self.queue = WorkQueue(Reconciler(self.cache, Applier(api, self.cache), settings))
+        self.recorder = Recorder(api)
+        applier = Applier(api, self.cache, Witness(self.recorder))
+        self.queue = WorkQueue(Reconciler(self.cache, applier, settings))
         self._resync: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read everything, then begin: a run must not be judged while its flow or pods are still unread."""
         await self._read(FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP)
+        self.recorder.start()
         self.queue.start()
         await self.enqueue_all()
         self._resync = asyncio.create_task(self._resync_for_ever())
@@ -60,6 +65,7 @@ class Operator:
         if self._resync is not None:
             self._resync.cancel()
         await self.queue.stop()
+        await self.recorder.stop()
         await self.api.close()
 
     async def _read(self, *kinds: Kind) -> None:

@@ -33,6 +33,7 @@ POD = Kind("Pod", "pods", "v1")
 SERVICE = Kind("Service", "services", "v1")
 SECRET = Kind("Secret", "secrets", "v1")
 CONFIG_MAP = Kind("ConfigMap", "configmaps", "v1")
+EVENT = Kind("Event", "events", "v1")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "serviceaccounts", "v1")
 ROLE_BINDING = Kind("RoleBinding", "rolebindings", "rbac.authorization.k8s.io/v1")
 
@@ -40,7 +41,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         *(FLOW, FLOW_VERSION, FLOW_RUN),
-        *(POD, SERVICE, SECRET, CONFIG_MAP, SERVICE_ACCOUNT, ROLE_BINDING),
+        *(POD, SERVICE, SECRET, CONFIG_MAP, EVENT, SERVICE_ACCOUNT, ROLE_BINDING),
     )
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from headwater_operator.events import Event
 from headwater_operator.kinds import Kind, Manifest
 
 
@@ -42,13 +43,14 @@ class Patch:
 class Plan:
     """*create* is made at once, in no order; *status* holds the operator's fields as they should be, or None to
     leave them; *patches* are for others; *delete* comes last. *again_seconds* asks for another look, whatever happens
-    until then."""
+    until then. *events* are told of the object once the rest is done; changes of its status tell themselves."""
 
     create: tuple[Manifest, ...] = ()
     status: dict[str, Any] | None = None
     delete: tuple[Delete, ...] = ()
     patches: tuple[Patch, ...] = ()
     again_seconds: float | None = None
+    events: tuple[Event, ...] = ()
 
     @property
     def idle(self) -> bool:

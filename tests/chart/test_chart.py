@@ -98,8 +98,7 @@ def test_the_operator_has_exactly_these_rights(objects: Objects) -> None:
         | rights("", "serviceaccounts", "create")
         | rights("rbac.authorization.k8s.io", "rolebindings", "create")
         | rights("rbac.authorization.k8s.io", "clusterroles", "bind")
-        | rights("", "events", "create patch")
-        | rights("events.k8s.io", "events", "create patch")
+        | rights("", "events", "get create patch")
     )
 
 

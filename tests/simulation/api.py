@@ -53,6 +53,10 @@ class FaultyApi:
             lambda: self.world.patch_status(kind, namespace, name, patch, resource_version), f"patch {kind.name} {name}"
         )
 
+    async def patch(self, kind: Kind, namespace: str, name: str, fields: dict[str, Any]) -> Manifest:
+        changed = copy.deepcopy(fields)
+        return await self._write(lambda: self.world.patch(kind, namespace, name, changed), f"patch {kind.name} {name}")
+
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
         await self._write(lambda: self.world.delete(kind, namespace, name, uid), f"delete {kind.name} {name}")
 

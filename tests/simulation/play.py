@@ -11,6 +11,7 @@ from headwater.resources.conditions import find
 from headwater.resources.names import INSPECTION, ROLE_LABEL
 from headwater_operator import queue as queue_module
 from headwater_operator.kinds import (
+    EVENT,
     FLOW,
     FLOW_RUN,
     FLOW_VERSION,
@@ -71,12 +72,30 @@ def check(world: World, looks: int) -> None:
             forgotten = owner is not None and owner["status"].get("attempt", {}).get("podUID") in world.by_hand
             if not (forgotten and world.counts["deaths"]):
                 world.violate(f"{key_of(left)} is left behind")
+    _check_events(world, runs)
     if looks > 15 * len(objects):
         world.violate(f"{looks} looks at {len(objects)} objects in ten minutes of peace")
     made = world.counts["Flow"] + world.counts["FlowVersion"] + world.counts["FlowRun"]
     allowed = 40 * made + 6 * world.counts["faults"] + 3 * world.counts["Pod"]
     if world.counts["writes"] > allowed:
         world.violate(f"{world.counts['writes']} writes, more than {allowed}")
+
+
+def _check_events(world: World, runs: dict[tuple[str, str], Any]) -> None:
+    """An end is told once at most, whatever fails and whoever is killed; without faults it is told."""
+    found = {(event["involvedObject"]["uid"], event["reason"]): event for event in world.all(EVENT)}
+    for key, run in runs.items():
+        _, state = result_of(run) or ("", "")
+        event = found.pop((run["metadata"]["uid"], state), None)
+        if event is None and not world.counts["faults"] and not world.counts["deaths"]:
+            world.violate(f"{key}: nobody was told of its end")
+        if event is not None and event["count"] != 1:
+            world.violate(f"{key}: its end was told {event['count']} times")
+    for uid, reason in found:
+        if reason in ("Success", "Failed", "Crashed", "TimedOut", "Cancelled", "Skipped") and uid in {
+            run["metadata"]["uid"] for run in runs.values()
+        }:
+            world.violate(f"{uid} was told to be {reason}, which it is not")
 
 
 def run_stories(seed: int, faulty: bool, stories: list[Any], patch: Callable[[Any, str, Any], None]) -> World:

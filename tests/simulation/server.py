@@ -243,6 +243,11 @@ class Server:
         self._put(made, "MODIFIED")
         return copy.deepcopy(made)
 
+    def patch(self, kind: Kind, namespace: str, name: str, fields: dict[str, Any]) -> Manifest:
+        made = merged(self.get(kind, namespace, name), fields)
+        self._put(made, "MODIFIED")
+        return copy.deepcopy(made)
+
     def edit(self, kind: Kind, namespace: str, name: str, **spec: Any) -> None:
         made = self.get(kind, namespace, name)
         made["spec"] = {**made["spec"], **spec}

@@ -12,6 +12,8 @@ from headwater_operator.kinds import (
 )
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
+from headwater_operator.recorder import Recorder
+from headwater_operator.witness import Witness
 from simulation.api import FaultyApi
 from simulation.clock import VirtualLoop
 from simulation.kubelet import Kubelet
@@ -40,7 +42,9 @@ class World(Server):
             self.api = FaultyApi(self)
             operator = Operator(SETTINGS, self.api)  # type: ignore[arg-type]
             self.operators.append(operator)
-            reconciler = Reconciler(operator.cache, Applier(operator.api, operator.cache), SETTINGS, self.now)
+            operator.recorder = Recorder(operator.api, self.now)
+            applier = Applier(operator.api, operator.cache, Witness(operator.recorder))
+            reconciler = Reconciler(operator.cache, applier, SETTINGS, self.now)
             operator.queue = WorkQueue(self._counted(reconciler))
             try:
                 await operator.start()

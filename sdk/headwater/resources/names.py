@@ -53,6 +53,11 @@ def version_name(flow: str, number: int) -> str:
     return f"{flow}-v{number}"
 
 
+def event_name(about: str, uid: str, reason: str) -> str:
+    """The Event of an object for a reason: one, however often it is told."""
+    return f"{about}.{hashlib.sha256(f'{uid}/{reason}'.encode()).hexdigest()[:16]}"
+
+
 def inspection_name(version: str) -> str:
     return f"{version}-inspect"
 

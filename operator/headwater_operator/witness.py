@@ -1,0 +1,22 @@
+"""Sees what this operator has written, and hands it on to those who tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from headwater_operator.events import Event, told
+from headwater_operator.kinds import Kind, Manifest
+from headwater_operator.recorder import Recorder
+
+
+class Witness:
+    """Told by the `Applier`, after the fact. Nothing here waits or fails."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def status_written(self, kind: Kind, before: Manifest, after: Manifest) -> None:
+        self._recorder.tell(after, told(kind, before, after))
+
+    def happened(self, about: Manifest, events: Iterable[Event]) -> None:
+        self._recorder.tell(about, events)
