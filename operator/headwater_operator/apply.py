@@ -31,9 +31,19 @@ logger = logging.getLogger("headwater.operator")
 # Objects whose content a plan needs.
 READ = (SERVICE, POD, FLOW_VERSION, FLOW_RUN)
 
+# What quotas and policies may refuse. It is told in the status, which is written whether or not it is made.
+REFUSABLE = (POD.name, FLOW_RUN.name)
 
-class PodRefused(ClusterError):
-    """The API server does not take a pod; the object that wants it says so."""
+# So says the API server; its reason is an ordinary Forbidden.
+NAMESPACE_GOES = "because it is being terminated"
+
+
+class NamespaceGoes(ClusterError):
+    """Nothing is made in a namespace that is being deleted, and what it has goes with it."""
+
+
+class Refused(ClusterError):
+    """The API server does not take a pod, or a run of a schedule; the object that wants it says so."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -59,8 +69,8 @@ class Applier:
         for delete in plan.delete:
             await self._delete(namespace, delete)
         # What pods mount comes before them: a pod that is there is not made again.
-        await self._all(self.create(wanted) for wanted in plan.create if wanted["kind"] != POD.name)
-        pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] == POD.name]
+        await self._all(self.create(wanted) for wanted in plan.create if wanted["kind"] not in REFUSABLE)
+        pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] in REFUSABLE]
         status = [self.write_status(kind, manifest, plan.status)] if plan.status is not None else []
         patches = [self.write_status(patch.kind, patch.manifest, patch.status) for patch in plan.patches]
         results = await self._all([*pods, *status, *patches])
@@ -85,9 +95,11 @@ class Applier:
                 logger.warning("Flows in namespace %s cannot start runs of flows: %s", namespace, error)
                 return
             if error.reason != "AlreadyExists":
-                if kind is POD and error.status in (400, 403, 422):
+                if error.status == 403 and NAMESPACE_GOES in str(error):
+                    raise NamespaceGoes(str(error)) from None
+                if kind.name in REFUSABLE and error.status in (400, 403, 422):
                     # What is forbidden may be allowed later; what is invalid stays so.
-                    raise PodRefused(Refusal(str(error), permanent=error.status != 403)) from None
+                    raise Refused(Refusal(str(error), permanent=error.status != 403)) from None
                 raise
             if kind is SECRET:
                 made = await self._make_anew(wanted)

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from headwater_operator.events import Event
 from headwater_operator.kinds import Kind, Manifest
 
+# After a refusal the API server is asked again so much later: less than a time of a schedule may be late.
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 40.0
+
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a pod could not be made: a quota or policy for now, or, *permanent*, the pod as it is asked for."""
+    """Why a pod or a run could not be made: a quota or policy for now, or, *permanent*, it is wrong as it is asked for.
+
+    It is not asked for again before *until*.
+    """
 
     message: str
     permanent: bool = False
+    pause_seconds: float = FIRST_PAUSE_SECONDS
+    until: datetime | None = None
+
+    def put_off(self, known: Refusal | None, now: datetime) -> Refusal:
+        """Return this refusal with the time to ask again: later than after the one before it."""
+        pause = FIRST_PAUSE_SECONDS if known is None else min(2 * known.pause_seconds, LONGEST_PAUSE_SECONDS)
+        return replace(self, pause_seconds=pause, until=now + timedelta(seconds=pause))
+
+    def is_over(self, now: datetime) -> bool:
+        return self.until is None or now >= self.until
+
+    def since(self, now: datetime) -> datetime:
+        """When it was said."""
+        return now if self.until is None else self.until - timedelta(seconds=self.pause_seconds)
+
+    def again_seconds(self, now: datetime) -> float:
+        """How long until it is worth another look."""
+        return self.pause_seconds if self.until is None or now >= self.until else (self.until - now).total_seconds()
 
 
 @dataclass(frozen=True)

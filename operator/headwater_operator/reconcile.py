@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from headwater.resources.names import CLAIM, ROLE_LABEL, VERSION_LABEL, attempt_name, claim_name
-from headwater_operator.apply import Applier, PodRefused, is_owned
+from headwater_operator.apply import REFUSABLE, Applier, NamespaceGoes, Refused, is_owned
 from headwater_operator.cache import Cache
 from headwater_operator.flows import plan as flows
 from headwater_operator.flows.keeping import Ties, give_up
-from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
+from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, Kind, Manifest
 from headwater_operator.line import LineKeeper, Promise, is_finished, version_label
 from headwater_operator.objects.template import TemplateError
 from headwater_operator.pair import make_pair
@@ -79,13 +79,16 @@ class Reconciler:
         """Apply a plan; return whether another look may find more to do."""
         try:
             await self._applier.apply(plan, kind, manifest)
-        except PodRefused as refused:
+        except NamespaceGoes as gone:
+            logger.debug("%s %s/%s: %s", key.kind, key.namespace, key.name, gone)
+            return False
+        except Refused as refused:
             known = self._refusal(key, manifest)
-            self._refusals[key] = (manifest["metadata"]["uid"], refused.refusal)
+            self._refusals[key] = (manifest["metadata"]["uid"], refused.refusal.put_off(known, self._now()))
             # The account may have gone with an earlier namespace of this name: make it once more.
             self._cache.accounts.discard(key.namespace)
-            return known != refused.refusal
-        if any(made["kind"] == POD.name for made in plan.create):
+            return True
+        if any(made["kind"] in REFUSABLE for made in plan.create):
             self._refusals.pop(key, None)
         # A Flow's status sums up what goes on meanwhile: there is always more to say, and time for it later.
         changed = kind is not FLOW and self._cache.get(kind, key.namespace, key.name) is not manifest
@@ -102,7 +105,8 @@ class Reconciler:
         return [version for version in found if is_owned(version, metadata["uid"])]
 
     def _decide_flow(self, key: WorkKey, flow: Manifest) -> Plan:
-        seen = flows.Observed(flow, self._versions(flow), self._cache.runs_of(key.namespace, key.name))
+        runs = self._cache.runs_of(key.namespace, key.name)
+        seen = flows.Observed(flow, self._versions(flow), runs, self._refusal(key, flow))
         now = self._now()
         return give_up(flows.plan(seen, self._settings, now), seen, self._ties(key, seen.runs), self._settings, now)
 

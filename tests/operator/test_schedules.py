@@ -239,3 +239,26 @@ def test_dates_that_are_over_ask_for_no_more_runs() -> None:
     found = due(flow({"dates": ["2026-01-01T00:00:00Z"]}, last="2026-11-23 10:00"), at("2026-11-23 11:00"))
     assert not found.runs
     assert found.next_run is None
+
+
+MISSED = {
+    "on time": (HOURLY, "2026-11-23 10:00", None),
+    "one": (HOURLY, "2026-11-23 09:00", "a time was missed and left out (catchUp: Skip)"),
+    "several": (HOURLY, "2026-11-23 07:00", "3 times were missed and left out (catchUp: Skip)"),
+    "very many": ({"interval": "1s"}, "2026-11-20 00:00", "100 times or more were missed and left out (catchUp: Skip)"),
+    "the latest is made up for": (
+        {**HOURLY, "catchUp": "Latest"},
+        "2026-11-23 08:00",
+        "2 times were missed and left out (catchUp: Latest)",
+    ),
+    "all are made up for": ({**HOURLY, "catchUp": "All"}, "2026-11-23 07:00", None),
+    "suspended": ({**HOURLY, "suspend": True}, "2026-11-23 07:00", None),
+}
+
+
+@pytest.mark.parametrize(("entry", "last", "words"), MISSED.values(), ids=MISSED)
+def test_what_is_left_out_is_told(entry: dict[str, Any], last: str, words: str | None) -> None:
+    found = due(flow(entry, last=last), at("2026-11-23 11:00:05"))
+    assert [told.partition("; ")[0] for told in found.missed.values()] == (
+        [f'schedules "s0": {words}'] if words is not None else []
+    )

@@ -6,13 +6,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from headwater.resources.conditions import Condition, RunState, find, ready, reconciling, stalled, to_manifest
+from headwater.resources.conditions import (
+    Condition,
+    RunState,
+    find,
+    parse_timestamp,
+    ready,
+    reconciling,
+    stalled,
+    to_manifest,
+)
 from headwater.resources.names import HASH_LABEL
 from headwater.resources.versions import spec_hash, versioned
+from headwater_operator.events import WARNING, Event
 from headwater_operator.flows import schedules
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.others import flow_version
-from headwater_operator.plans import Plan
+from headwater_operator.plans import LONGEST_PAUSE_SECONDS, Plan, Refusal
 from headwater_operator.settings import Settings
 from headwater_operator.versions.plan import is_ready, is_settled, message
 
@@ -22,11 +32,12 @@ IN_LINE = (RunState.QUEUED, RunState.SUSPENDED)
 
 @dataclass(frozen=True)
 class Observed:
-    """A flow, all its versions and all its runs."""
+    """A flow, all its versions and all its runs; *refusal* is what the API server said when it last refused a run."""
 
     flow: Manifest
     versions: list[Manifest]
     runs: list[Manifest]
+    refusal: Refusal | None = None
 
 
 def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
@@ -38,15 +49,37 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
     wanted = wanted_version(seen, settings)
     if wanted is None:
         version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=digest)
-        return Plan(create=(version,))
+        made = Event("VersionMade", f"{version['metadata']['name']} is made of image {frozen['image']}")
+        return Plan(create=(version,), events=(made,))
     asked = schedules.due(seen.flow, now)
     there = {run["metadata"]["name"] for run in seen.runs}
     missing = tuple(run for run in asked.runs if run["metadata"]["name"] not in there)
+    if missing and seen.refusal is not None:
+        return _refused(seen, wanted, asked, missing, now)
     if missing:
         # First they are made and then it is noted, so that none is lost when this operator goes in between.
         return Plan(create=missing)
     said = _say(seen, wanted, asked, now)
-    return replace(said, again_seconds=asked.again_seconds)
+    missed = tuple(Event("MissedTimes", words, WARNING) for words in asked.missed.values())
+    return replace(said, again_seconds=asked.again_seconds, events=missed)
+
+
+def _refused(
+    seen: Observed, wanted: Manifest, asked: schedules.Due, missing: tuple[Manifest, ...], now: datetime
+) -> Plan:
+    """The API server does not take a run: say so, and do not note the times whose runs are still to be made."""
+    refusal = seen.refusal
+    assert refusal is not None
+    words = f"run {missing[0]['metadata']['name']} is refused: {refusal.message}. It is tried again"
+    said = _say(seen, wanted, schedules.held(asked, seen.flow, missing), now, ("RunRefused", words))
+    # What has become due since then may be another schedule's, and wanted.
+    due = missing if refusal.is_over(now) else tuple(run for run in missing if _slot(run) > refusal.since(now))
+    wait = min(max(1.0, asked.again_seconds or LONGEST_PAUSE_SECONDS), refusal.again_seconds(now))
+    return replace(said, create=due, again_seconds=wait)
+
+
+def _slot(run: Manifest) -> datetime:
+    return parse_timestamp(run["spec"]["scheduledTime"])
 
 
 def _next_number(seen: Observed) -> int:
@@ -79,14 +112,16 @@ def current_version(seen: Observed, wanted: Manifest) -> Manifest | None:
     return next((version for version in seen.versions if version["metadata"]["name"] == name), None)
 
 
-def _say(seen: Observed, wanted: Manifest, asked: schedules.Due, now: datetime) -> Plan:
+def _say(
+    seen: Observed, wanted: Manifest, asked: schedules.Due, now: datetime, trouble: tuple[str, str] | None = None
+) -> Plan:
     current = current_version(seen, wanted)
     generation = seen.flow["metadata"]["generation"]
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "runs": _counts(seen.runs),
         "conditions": to_manifest(
-            _conditions(wanted, current, asked.problems),
+            _conditions(wanted, current, trouble or _trouble(asked.problems)),
             seen.flow.get("status", {}).get("conditions", []),
             generation,
             now,
@@ -103,10 +138,14 @@ def _say(seen: Observed, wanted: Manifest, asked: schedules.Due, now: datetime) 
     return Plan(status=status)
 
 
-def _conditions(wanted: Manifest, current: Manifest | None, problems: tuple[str, ...]) -> list[Condition]:
+def _trouble(problems: tuple[str, ...]) -> tuple[str, str] | None:
+    return ("InvalidSchedule", f"{'; '.join(problems)}. The other schedules go on") if problems else None
+
+
+def _conditions(wanted: Manifest, current: Manifest | None, trouble: tuple[str, str] | None) -> list[Condition]:
     name = wanted["metadata"]["name"]
-    if is_ready(wanted) and problems:
-        return stalled("InvalidSchedule", f"{'; '.join(problems)}. The other schedules go on")
+    if is_ready(wanted) and trouble is not None:
+        return stalled(*trouble)
     if is_ready(wanted):
         return ready("VersionReady", f"{name} is current")
     stays = f"; {current['metadata']['name']} stays current" if current is not None else ""

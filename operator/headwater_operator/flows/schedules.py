@@ -17,13 +17,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from headwater.core.errors import HeadwaterError
 from headwater.resources.conditions import timestamp
+from headwater.resources.names import SCHEDULE_LABEL
 from headwater.resources.scheduled import scheduled_run
 from headwater.schedules.clocks import Clock
 from headwater.schedules.manifest import clock_from_manifest
@@ -45,6 +46,9 @@ AHEAD = timedelta(minutes=10)
 # So many slots are remembered as made.
 RECENT = 10
 
+# Missed slots are counted so far.
+MOST_COUNTED = 100
+
 # Some rules have no times, and looking for one would take for ever.
 EVALUATION_SECONDS = 1.0
 
@@ -60,7 +64,8 @@ class Due:
     """What `spec.schedules` asks for now.
 
     *runs* are to be made, *status* is `status.schedules`, *next_run* the earliest time to come, and *problems* say in
-    words which entries cannot be read. *again_seconds* is when to look again.
+    words which entries cannot be read. *missed* says by entry which times are left out for good.
+    *again_seconds* is when to look again.
     """
 
     runs: tuple[Manifest, ...] = ()
@@ -68,6 +73,7 @@ class Due:
     next_run: datetime | None = None
     problems: tuple[str, ...] = ()
     again_seconds: float | None = None
+    missed: Mapping[str, str] = field(default_factory=dict)
 
 
 def due(flow: Manifest, now: datetime) -> Due:
@@ -78,6 +84,7 @@ def due(flow: Manifest, now: datetime) -> Due:
     status: list[dict[str, Any]] = []
     problems: list[str] = []
     coming: list[datetime] = []
+    missed: dict[str, str] = {}
     more = False
     for entry in flow["spec"].get("schedules", []):
         try:
@@ -93,6 +100,8 @@ def due(flow: Manifest, now: datetime) -> Due:
         made = [slot for slot in found.slots if timestamp_of(slot) not in recent]
         runs += [scheduled_run(flow, entry, slot) for slot in made]
         more = more or found.more
+        if found.missed:
+            missed[entry["name"]] = _missed_words(entry, found)
         told = {"name": entry["name"], "times": _times(entry), "lastSlot": timestamp_of(found.last)}
         if recent or made:
             told["recent"] = [*recent, *map(timestamp_of, made)][-RECENT:]
@@ -104,7 +113,23 @@ def due(flow: Manifest, now: datetime) -> Due:
     if soonest is None and not status:
         return Due(problems=tuple(problems))
     wait = LONGEST_SECONDS if soonest is None else min(LONGEST_SECONDS, max(0.0, (soonest - now).total_seconds()))
-    return Due(tuple(runs), status, soonest, tuple(problems), 0.5 if more else wait)
+    return Due(tuple(runs), status, soonest, tuple(problems), 0.5 if more else wait, missed)
+
+
+def held(asked: Due, flow: Manifest, missing: tuple[Manifest, ...]) -> Due:
+    """Return what is asked for with the entries of these runs as not handled yet, as their runs could not be made."""
+    names = {run["metadata"]["labels"][SCHEDULE_LABEL] for run in missing}
+    slots = {run["spec"]["scheduledTime"] for run in missing}
+    before = {entry["name"]: entry for entry in flow.get("status", {}).get("schedules", [])}
+    status = [_held(entry, before[entry["name"]], slots) if entry["name"] in names else entry for entry in asked.status]
+    missed = {name: words for name, words in asked.missed.items() if name not in names}
+    return replace(asked, status=status, missed=missed)
+
+
+def _held(entry: dict[str, Any], before: Mapping[str, Any], slots: set[str]) -> dict[str, Any]:
+    recent = [slot for slot in entry.get("recent", []) if slot not in slots]
+    kept = {name: value for name, value in entry.items() if name != "recent"}
+    return {**kept, "lastSlot": before["lastSlot"], **({"recent": recent} if recent else {})}
 
 
 def timestamp_of(moment: datetime) -> str:
@@ -117,6 +142,7 @@ class _Slots:
     last: datetime
     next: datetime | None
     more: bool = False
+    missed: int = 0
 
 
 def _last(known: Mapping[str, Any], times: str, now: datetime) -> datetime:
@@ -146,12 +172,24 @@ def _due_of(clock: Clock, entry: Mapping[str, Any], flow: Manifest, last: dateti
         return _Slots([], newest, coming)
     policy = entry.get("catchUp", "Skip")
     if policy == "Latest":
-        return _Slots([newest], newest, coming)
+        return _Slots([newest], newest, coming, missed=_count(clock, last, newest - timedelta(seconds=1)))
     if policy == "All":
         missed = [slot for slot in islice(slots_after(clock, last), AT_A_TIME) if slot <= now]
         return _Slots(missed, missed[-1], coming, more=missed[-1] < newest)
     since = max(last, now - GRACE)
-    return _Slots(list(_until(clock, since, now)), newest, coming)
+    return _Slots(list(_until(clock, since, now)), newest, coming, missed=_count(clock, last, since))
+
+
+def _count(clock: Clock, last: datetime, until: datetime) -> int:
+    """Count the slots after *last* and not after *until*, up to MOST_COUNTED."""
+    return sum(1 for _ in islice(_until(clock, last, until), MOST_COUNTED)) if until > last else 0
+
+
+def _missed_words(entry: Mapping[str, Any], found: _Slots) -> str:
+    several = f"{found.missed} times were" if found.missed > 1 else "a time was"
+    more = f"{MOST_COUNTED} times or more were" if found.missed >= MOST_COUNTED else several
+    policy = entry.get("catchUp", "Skip")
+    return f"{_place(entry)}: {more} missed and left out (catchUp: {policy}); handled until {timestamp_of(found.last)}"
 
 
 def _newest(clock: Clock, last: datetime, now: datetime) -> datetime | None:

@@ -18,16 +18,18 @@ from typing import Any
 from headwater.resources import names
 from headwater.resources.conditions import RunState, parse_timestamp, timestamp
 from headwater_operator import pods
+from headwater_operator.events import Event
 from headwater_operator.flows import history
 from headwater_operator.kinds import FLOW_RUN, POD, Manifest
 from headwater_operator.objects.others import attempt_secret, flow_account, scheduler_service
-from headwater_operator.objects.pods import runner_pod, worker_pod
-from headwater_operator.plans import Delete, Plan
+from headwater_operator.objects.pods import runner_pod
+from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.runs.admit import Admitted, Decision, Held, Known, Refused, Waiting, admit
 from headwater_operator.runs.deadlines import called_off, next_deadline_seconds
 from headwater_operator.runs.decisions import paused_words, unknown_words
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.status import belongings, finish, status_of
+from headwater_operator.runs.workers import missing_workers, replaced
 from headwater_operator.settings import Settings
 
 # A run that ends sooner is not announced as Running first: it saves a write of a status that nobody sees.
@@ -164,7 +166,8 @@ def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime)
         needs.append(secret)
     if needs:
         return Plan(create=tuple(needs))
-    return Plan(create=_pods(seen, version, settings), **_refused(seen, now))
+    made = _pods(seen, version, settings)
+    return Plan(create=made) if seen.refusal is None else _refused(seen, seen.refusal, made, now)
 
 
 def _pods(seen: Observed, version: Manifest, settings: Settings) -> tuple[Manifest, ...]:
@@ -173,36 +176,16 @@ def _pods(seen: Observed, version: Manifest, settings: Settings) -> tuple[Manife
         if seen.runner is not None
         else [runner_pod(run=seen.run, version=version, attempt=seen.attempt, settings=settings)]
     )
-    return (*made, *_missing_workers(seen, version, settings))
+    return (*made, *missing_workers(seen, version, settings))
 
 
-def _missing_workers(seen: Observed, version: Manifest, settings: Settings) -> list[Manifest]:
-    """Workers to make: as many as lack, under numbers that no worker of the attempt has had."""
-    execution = version["spec"].get("execution", {})
-    if execution.get("provisioner", "Pods") != "Pods" or seen.address is None:
-        return []
-    wanted = int(execution.get("workers", 1))
-    lacking = wanted - sum(1 for pod in seen.workers if pods.is_live(pod))
-    taken = {pod["metadata"]["name"] for pod in seen.workers}
-    fresh = (
-        index for index in range(wanted + len(taken)) if names.worker_name(seen.name, seen.attempt, index) not in taken
+def _refused(seen: Observed, refusal: Refusal, made: tuple[Manifest, ...], now: datetime) -> Plan:
+    """The API server has refused a pod: say so, and try again when it is time."""
+    return Plan(
+        create=made if refusal.is_over(now) else (),
+        status=status_of(seen, RunState.PENDING, f"the pods are refused: {refusal.message}", now),
+        again_seconds=refusal.again_seconds(now),
     )
-    return [
-        worker_pod(
-            run=seen.run, version=version, attempt=seen.attempt, index=index, address=seen.address, settings=settings
-        )
-        for index, _ in zip(fresh, range(lacking), strict=False)
-    ]
-
-
-def _refused(seen: Observed, now: datetime) -> dict[str, Any]:
-    """When the API server has refused a pod, say so and try again in a while."""
-    if seen.refusal is None:
-        return {}
-    return {
-        "status": status_of(seen, RunState.PENDING, f"the pods are refused: {seen.refusal.message}", now),
-        "again_seconds": 5,
-    }
 
 
 # Under way
@@ -211,16 +194,18 @@ def _refused(seen: Observed, now: datetime) -> dict[str, Any]:
 def _under_way(seen: Observed, settings: Settings, now: datetime) -> Plan:
     assert seen.runner is not None, "a run without a runner is lost"
     create: tuple[Manifest, ...] = ()
-    if seen.version is not None:
-        needs_address = seen.wanted_workers > 0 and seen.address is None
-        create = (
-            (scheduler_service(run=seen.run, version=seen.version, attempt=seen.attempt),)
-            if needs_address
-            else tuple(_missing_workers(seen, seen.version, settings))
-        )
+    events: tuple[Event, ...] = ()
+    retry = None
+    if seen.version is not None and seen.wanted_workers > 0 and seen.address is None:
+        create = (scheduler_service(run=seen.run, version=seen.version, attempt=seen.attempt),)
+    elif seen.version is not None and (lacking := missing_workers(seen, seen.version, settings)):
+        retry = None if seen.refusal is None else seen.refusal.again_seconds(now)
+        create = lacking if seen.refusal is None or seen.refusal.is_over(now) else ()
+        events = replaced(seen, lacking)
     state, message, again = _how_it_goes(seen, now)
-    waits = [seconds for seconds in (again, next_deadline_seconds(seen, now)) if seconds is not None]
-    return Plan(create=create, status=status_of(seen, state, message, now), again_seconds=min(waits) if waits else None)
+    waits = [seconds for seconds in (again, retry, next_deadline_seconds(seen, now)) if seconds is not None]
+    status = status_of(seen, state, message, now)
+    return Plan(create=create, status=status, again_seconds=min(waits, default=None), events=events)
 
 
 def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | None]:
@@ -236,7 +221,7 @@ def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | 
             return (RunState.RUNNING, _running_words(seen), None) if pause is None else (RunState.PAUSED, pause, None)
         return RunState.SUBMITTED, "the pods are starting", RUNNING_AFTER_SECONDS - age + 0.01
     if seen.refusal is not None:
-        return RunState.PENDING, f"a worker is refused: {seen.refusal.message}", 5.0
+        return RunState.PENDING, f"a worker is refused: {seen.refusal.message}", seen.refusal.again_seconds(now)
     live = [seen.runner, *(pod for pod in seen.workers if pods.is_live(pod))]
     waits = [wait for wait in map(pods.why_waiting, live) if wait is not None]
     # While one worker has a place, the run can begin.

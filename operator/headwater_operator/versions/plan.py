@@ -77,7 +77,8 @@ def _begin(seen: Observed, settings: Settings, now: datetime) -> Plan:
     if seen.refusal is None:
         return Plan(create=(*source, pod))
     said = _say(seen, {}, stalled("PodRefused", f"the inspection pod is refused: {seen.refusal.message}"), now)
-    return replace(said, create=(*source, pod), again_seconds=5.0)
+    create = (*source, pod) if seen.refusal.is_over(now) else ()
+    return replace(said, create=create, again_seconds=seen.refusal.again_seconds(now))
 
 
 def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
