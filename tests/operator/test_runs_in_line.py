@@ -192,3 +192,15 @@ def test_a_finished_run_that_was_edited_is_said_to_be_seen(see, decide, make) ->
     run = finished(make)
     run["metadata"]["generation"] = 2
     assert decide(see(run=run), 10) == Plan(status={"observedGeneration": 2})
+
+
+def test_a_run_that_is_replaced_at_once_is_noted_as_begun_before_its_pod_goes(make) -> None:
+    """Without its pod it would be let begin once more."""
+    facts = {"flow": make.flow(), "versions": [make.version(execution={"provisioner": "InProcess"})]}
+    seen = Observed(make.run(), pods=[make.runner()], secret=True, replaced_by="etl-2", **facts)
+    first = plan(seen, make.settings, make.at(1))
+    assert first.delete == ()
+    assert first.status is not None
+    assert first.status["attempt"]["podName"] == "etl-1-a1"
+    noted = Observed(make.run(status=first.status), pods=[make.runner()], secret=True, replaced_by="etl-2", **facts)
+    assert plan(noted, make.settings, make.at(1)).delete == (Delete(POD, "etl-1-a1"),)

@@ -14,7 +14,7 @@ from headwater_operator.kinds import POD
 from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.queue import replaced_words
-from headwater_operator.runs.status import finish
+from headwater_operator.runs.status import finish, status_of
 
 
 def called_off(seen: Observed, now: datetime) -> Plan | None:
@@ -23,6 +23,9 @@ def called_off(seen: Observed, now: datetime) -> Plan | None:
     if passed is None:
         return None
     state, message = passed
+    if seen.runner is not None and "attempt" not in seen.status:
+        # First it is noted that it has begun: without its pod it would be let begin once more.
+        return Plan(status=status_of(seen, RunState.SUBMITTED, "the pods are starting", now))
     stopping = [pod for pod in seen.pods if not pods.has_ended(pod)]
     if not stopping:
         return finish(seen, state, message, now)
