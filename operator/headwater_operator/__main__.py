@@ -15,8 +15,6 @@ import kopf  # noqa: E402  # the imports take a second, in which a signal must c
 from headwater_operator.handlers import register  # noqa: E402
 from headwater_operator.settings import Settings  # noqa: E402
 
-LIVENESS = "http://0.0.0.0:8080/healthz"
-
 
 def main() -> None:
     try:
@@ -29,7 +27,7 @@ def main() -> None:
     logging.getLogger("headwater").setLevel(settings.log_level)
     registry = kopf.OperatorRegistry()
     register(registry, settings)
-    kopf.run(registry=registry, clusterwide=True, liveness_endpoint=LIVENESS)
+    kopf.run(registry=registry, clusterwide=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Api:
         self._session: aiohttp.ClientSession | None = None
         self._places = asyncio.Semaphore(PARALLEL_REQUESTS)
         self.writes = 0
+        self.requests: Counter[tuple[str, str]] = Counter()  # by verb and status code
 
     async def close(self) -> None:
         if self._session is not None:
@@ -115,10 +117,12 @@ class Api:
                 ) as answer,
             ):
                 text = await answer.text()
+                self.requests[(method, str(answer.status))] += 1
                 if answer.status >= 300:
                     raise _refusal(answer.status, text)
                 return dict(json.loads(text))
         except (aiohttp.ClientError, TimeoutError) as error:
+            self.requests[(method, "none")] += 1
             raise ClusterError(f"the API server does not answer: {error or type(error).__name__}") from error
 
 

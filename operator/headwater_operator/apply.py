@@ -89,6 +89,7 @@ class Applier:
         namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
         try:
             made = await self._api.create(wanted)
+            self._witness.created(made)
         except ApiError as error:
             if kind is ROLE_BINDING and error.status == 403:
                 # Most flows start no others; those that do are told by the API server.

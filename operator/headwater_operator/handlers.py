@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 import kopf
@@ -19,12 +20,15 @@ from headwater.resources.names import CLAIM, FLOW_LABEL, GROUP, LIMITS, ROLE_LAB
 from headwater_operator.api import Api, connect
 from headwater_operator.apply import Applier
 from headwater_operator.cache import Cache
+from headwater_operator.census import Census, census
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
 from headwater_operator.line import front, is_waiting, to_wake, to_wake_by_pod, waiting_for_limits
+from headwater_operator.metrics import Metrics
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.recorder import Recorder
 from headwater_operator.runs.cancel import concerns_children
+from headwater_operator.serving import Serving
 from headwater_operator.settings import Settings
 from headwater_operator.witness import Witness
 
@@ -39,6 +43,8 @@ FLOW_SUMMARY_SECONDS = 2.0
 SELECTORS = {POD.name: FLOW_LABEL, CONFIG_MAP.name: f"{ROLE_LABEL} in ({CLAIM},{LIMITS})"}
 # A reconciliation that takes longer, or a key that waits longer, means that the operator is stuck.
 STUCK_SECONDS = 120.0
+# Where probes and Prometheus ask.
+PORT = 8080
 
 
 class Operator:
@@ -49,8 +55,12 @@ class Operator:
         self.api = api
         self.cache = Cache()
         self.recorder = Recorder(api)
-        applier = Applier(api, self.cache, Witness(self.recorder))
-        self.queue = WorkQueue(Reconciler(self.cache, applier, settings))
+        self.metrics = Metrics()
+        applier = Applier(api, self.cache, Witness(self.recorder, self.metrics))
+        self.queue = WorkQueue(Reconciler(self.cache, applier, settings), told=self._reconciled)
+        self.serving = Serving(self.metrics, self.why_stuck, lambda: "" if self.ready() else "still reading")
+        self.metrics.watch(self)
+        self._is_ready = False
         self._resync: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -59,6 +69,7 @@ class Operator:
         self.recorder.start()
         self.queue.start()
         await self.enqueue_all()
+        self._is_ready = True
         self._resync = asyncio.create_task(self._resync_for_ever())
 
     async def stop(self) -> None:
@@ -66,6 +77,7 @@ class Operator:
             self._resync.cancel()
         await self.queue.stop()
         await self.recorder.stop()
+        await self.serving.stop()
         await self.api.close()
 
     async def _read(self, *kinds: Kind) -> None:
@@ -139,6 +151,33 @@ class Operator:
         for run in runs:
             await self.queue.add(_key(FLOW_RUN, run))
 
+    # What probes and Prometheus ask
+
+    def why_stuck(self) -> str:
+        age = self.queue.oldest_seconds()
+        return f"a reconciliation has been waiting or running for {age:.0f} s" if age > STUCK_SECONDS else ""
+
+    def ready(self) -> bool:
+        return self._is_ready
+
+    def census(self) -> Census:
+        return census(self.cache.all(FLOW_RUN), datetime.now(UTC))
+
+    def queue_length(self) -> int:
+        return self.queue.due()
+
+    def queue_oldest_seconds(self) -> float:
+        return self.queue.oldest_seconds()
+
+    def requests(self) -> dict[tuple[str, str], int]:
+        return dict(self.api.requests)
+
+    def events(self) -> dict[str, int]:
+        return dict(self.recorder.outcomes)
+
+    def _reconciled(self, key: WorkKey, seconds: float, failed: bool) -> None:
+        self.metrics.reconciled(key.kind, seconds, failed)
+
 
 def _is_summary(kind: Kind, manifest: Manifest) -> bool:
     """Whether a Flow has changed in its status only, which is ours."""
@@ -160,6 +199,7 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> None:
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
         operator.append(Operator(own, connect(dict(os.environ))))
+        await operator[0].serving.start(PORT)
         await operator[0].start()
 
     @kopf.on.login(registry=registry, id="headwater-login")
@@ -177,14 +217,6 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> None:
         )
     for kind in (POD, CONFIG_MAP):
         kopf.on.event("", "v1", kind.plural, registry=registry, id=f"see-{kind.plural}")(_observer(operator, kind))
-
-    @kopf.on.probe(registry=registry, id="progress")
-    async def progress(**_: Any) -> float:
-        age = operator[0].queue.oldest_seconds() if operator else 0.0
-        if age > STUCK_SECONDS:
-            # Any other exception would be retried inside the probe's request.
-            raise kopf.PermanentError(f"a reconciliation has been waiting or running for {age:.0f} s")
-        return age
 
 
 def _observer(operator: list[Operator], kind: Kind) -> Any:

@@ -24,6 +24,8 @@ class WorkKey:
 
 
 Reconcile = Callable[[WorkKey], Awaitable[float | None]]
+# Told of each reconciliation: its key, its seconds, whether it failed.
+Told = Callable[[WorkKey, float, bool], None]
 
 
 class WorkQueue:
@@ -33,7 +35,8 @@ class WorkQueue:
     *reconcile* returns is the number of seconds after which it wants to see the key again.
     """
 
-    def __init__(self, reconcile: Reconcile, workers: int = 16) -> None:
+    def __init__(self, reconcile: Reconcile, workers: int = 16, told: Told = lambda *_: None) -> None:
+        self._told = told
         self._reconcile = reconcile
         self._workers = workers
         self._due: list[tuple[float, WorkKey]] = []
@@ -62,6 +65,11 @@ class WorkQueue:
         now = time.monotonic()
         waiting = [now - due for key, due in self._when.items() if due <= now and key not in self._active]
         return max([now - since for since in self._active.values()] + waiting, default=0.0)
+
+    def due(self) -> int:
+        """How many keys wait for a worker although it is their time."""
+        now = time.monotonic()
+        return sum(1 for due in self._when.values() if due <= now)
 
     def _add(self, key: WorkKey, delay_seconds: float) -> None:
         due = time.monotonic() + delay_seconds
@@ -118,7 +126,8 @@ class WorkQueue:
                     exc_info=not isinstance(error, ConnectionError) and count == 3,
                 )
             async with self._changed:
-                del self._active[key]
+                began = self._active.pop(key)
+                self._told(key, time.monotonic() - began, key in self._failures)
                 if key in self._when:  # it was added meanwhile; its heap entry is gone
                     heapq.heappush(self._due, (self._when[key], key))
                 if again is not None:

@@ -6,17 +6,23 @@ from collections.abc import Iterable
 
 from headwater_operator.events import Event, told
 from headwater_operator.kinds import Kind, Manifest
+from headwater_operator.metrics import Metrics
 from headwater_operator.recorder import Recorder
 
 
 class Witness:
     """Told by the `Applier`, after the fact. Nothing here waits or fails."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, metrics: Metrics) -> None:
         self._recorder = recorder
+        self._metrics = metrics
 
     def status_written(self, kind: Kind, before: Manifest, after: Manifest) -> None:
         self._recorder.tell(after, told(kind, before, after))
+        self._metrics.status_written(kind, before, after)
+
+    def created(self, manifest: Manifest) -> None:
+        self._metrics.created(manifest)
 
     def happened(self, about: Manifest, events: Iterable[Event]) -> None:
         self._recorder.tell(about, events)

@@ -14,6 +14,7 @@ from headwater_operator.cache import Cache
 from headwater_operator.events import WARNING, Event
 from headwater_operator.flows.plan import Observed, plan
 from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION
+from headwater_operator.metrics import Metrics
 from headwater_operator.plans import Plan, Refusal
 from headwater_operator.queue import WorkKey
 from headwater_operator.reconcile import Reconciler
@@ -113,7 +114,7 @@ def play(make: Any, flow: Any, versions: list[Any], story: Any) -> None:
     async def main() -> None:
         cache, api = Cache(), FaultyApi(server)  # type: ignore[arg-type]
         recorder = Recorder(api, server.now)  # type: ignore[arg-type]
-        applier = Applier(api, cache, Witness(recorder))  # type: ignore[arg-type]
+        applier = Applier(api, cache, Witness(recorder, Metrics()))  # type: ignore[arg-type]
         for kind, manifests in ((FLOW, [flow]), (FLOW_VERSION, versions)):
             for manifest in manifests:
                 server.objects[(kind.name, "sales", manifest["metadata"]["name"])] = manifest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ class FaultyApi:
         self.world = world
         self.dead = False
         self.writes = 0
+        self.requests: Counter[tuple[str, str]] = Counter()
 
     async def close(self) -> None:
         self.dead = True
