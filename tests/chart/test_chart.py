@@ -66,6 +66,7 @@ def test_the_release_is_these_objects(objects: Objects) -> None:
     policies = ("headwater-accounts", "headwater-parameters", "headwater-status")
     assert set(objects) == {
         ("Deployment", "headwater-operator"),
+        ("Service", "headwater-operator"),
         ("ServiceAccount", "headwater-operator"),
         ("ServiceAccount", "headwater-runner"),
         *(("ClusterRole", f"headwater-{who}") for who in ("operator", "runner", "flow-runs", "view", "edit")),
@@ -176,9 +177,9 @@ def test_the_deployment_finds_its_pod(render: Render) -> None:
 
 def test_probes_ask_the_operator_itself(objects: Objects) -> None:
     (container,) = deployment(objects)["containers"]
-    assert container["ports"] == [{"name": "health", "containerPort": 8080}]
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert container["ports"] == [{"name": "http", "containerPort": 8080}]
+    for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+        assert container[probe]["httpGet"] == {"path": path, "port": "http"}
 
 
 def test_the_operator_is_told_its_settings(objects: Objects) -> None:
@@ -272,6 +273,14 @@ REFUSED = {
         "at '/operator/resources/limits/cpu'",
     ),
     "tolerations as a map": ({"operator": {"tolerations": {}}}, "at '/operator/tolerations': got object, want array"),
+    "an interval without a unit": (
+        {"metrics": {"serviceMonitor": {"interval": "30"}}},
+        "at '/metrics/serviceMonitor/interval'",
+    ),
+    "a switch as a word": (
+        {"metrics": {"dashboard": {"enabled": "on"}}},
+        "at '/metrics/dashboard/enabled': got string, want boolean",
+    ),
     "an account in capitals": ({"flowAccount": "Runner"}, "at '/flowAccount'"),
     "the operator's account": ({"flowAccount": "headwater-operator"}, "at '/flowAccount': 'not' failed"),
 }
