@@ -30,6 +30,7 @@ from typing import Any
 from kubernetes import client, config
 
 from headwater.resources.names import CONTAINER, GROUP, VERSION
+from headwater_operator.objects.event import REPORTER
 from headwater_operator.objects.pods import runner_pod
 from headwater_operator.settings import Settings
 
@@ -150,7 +151,12 @@ class Bench:
             labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
             if (labels["resource"], labels["subresource"], labels["verb"]) in OURS:
                 total += float(line.rsplit(" ", 1)[1])
-        return total
+        return total + self.events()
+
+    def events(self) -> int:
+        """How often the operator has told an Event here; the server's count has those of kubelet and scheduler too."""
+        found = self.core.list_namespaced_event(self.namespace).items
+        return sum(event.count for event in found if event.source.component == REPORTER)
 
 
 def metrics(api: client.ApiClient) -> str:
