@@ -245,7 +245,7 @@ MISSED = {
     "on time": (HOURLY, "2026-11-23 10:00", None),
     "one": (HOURLY, "2026-11-23 09:00", "a time was missed and left out (catchUp: Skip)"),
     "several": (HOURLY, "2026-11-23 07:00", "3 times were missed and left out (catchUp: Skip)"),
-    "very many": ({"interval": "1s"}, "2026-11-20 00:00", "100 times or more were missed and left out (catchUp: Skip)"),
+    "very many": ({"cron": "* * * * *"}, "2026-11-23 07:00", "many times were missed and left out (catchUp: Skip)"),
     "the latest is made up for": (
         {**HOURLY, "catchUp": "Latest"},
         "2026-11-23 08:00",

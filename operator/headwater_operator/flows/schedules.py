@@ -48,6 +48,7 @@ RECENT = 10
 
 # Missed slots are counted so far.
 MOST_COUNTED = 100
+COUNTING_SECONDS = 0.2
 
 # Some rules have no times, and looking for one would take for ever.
 EVALUATION_SECONDS = 1.0
@@ -96,12 +97,12 @@ def due(flow: Manifest, now: datetime) -> Due:
             problems.append(str(error))
             status += [handled[entry["name"]]] if entry["name"] in handled else []
             continue
+        words = _missed_words(entry, clock, _last(known, _times(entry), now), found)
+        missed |= {entry["name"]: words} if words else {}
         recent = known.get("recent", [])
         made = [slot for slot in found.slots if timestamp_of(slot) not in recent]
         runs += [scheduled_run(flow, entry, slot) for slot in made]
         more = more or found.more
-        if found.missed:
-            missed[entry["name"]] = _missed_words(entry, found)
         told = {"name": entry["name"], "times": _times(entry), "lastSlot": timestamp_of(found.last)}
         if recent or made:
             told["recent"] = [*recent, *map(timestamp_of, made)][-RECENT:]
@@ -142,7 +143,7 @@ class _Slots:
     last: datetime
     next: datetime | None
     more: bool = False
-    missed: int = 0
+    missed_until: datetime | None = None  # the slots after the last handled one until then are left out
 
 
 def _last(known: Mapping[str, Any], times: str, now: datetime) -> datetime:
@@ -172,12 +173,12 @@ def _due_of(clock: Clock, entry: Mapping[str, Any], flow: Manifest, last: dateti
         return _Slots([], newest, coming)
     policy = entry.get("catchUp", "Skip")
     if policy == "Latest":
-        return _Slots([newest], newest, coming, missed=_count(clock, last, newest - timedelta(seconds=1)))
+        return _Slots([newest], newest, coming, missed_until=newest - timedelta(seconds=1))
     if policy == "All":
         missed = [slot for slot in islice(slots_after(clock, last), AT_A_TIME) if slot <= now]
         return _Slots(missed, missed[-1], coming, more=missed[-1] < newest)
     since = max(last, now - GRACE)
-    return _Slots(list(_until(clock, since, now)), newest, coming, missed=_count(clock, last, since))
+    return _Slots(list(_until(clock, since, now)), newest, coming, missed_until=since)
 
 
 def _count(clock: Clock, last: datetime, until: datetime) -> int:
@@ -185,9 +186,19 @@ def _count(clock: Clock, last: datetime, until: datetime) -> int:
     return sum(1 for _ in islice(_until(clock, last, until), MOST_COUNTED)) if until > last else 0
 
 
-def _missed_words(entry: Mapping[str, Any], found: _Slots) -> str:
-    several = f"{found.missed} times were" if found.missed > 1 else "a time was"
-    more = f"{MOST_COUNTED} times or more were" if found.missed >= MOST_COUNTED else several
+def _missed_words(entry: Mapping[str, Any], clock: Clock, last: datetime, found: _Slots) -> str:
+    """Say how many slots are left out, "" when none is. Nothing depends on it, so it may not take long."""
+    if found.missed_until is None or found.missed_until <= last:
+        return ""
+    try:
+        with limited(COUNTING_SECONDS, _place(entry)):
+            count = _count(clock, last, found.missed_until)
+    except HeadwaterError:
+        count = MOST_COUNTED
+    if not count:
+        return ""
+    several = f"{count} times were" if count > 1 else "a time was"
+    more = "many times were" if count >= MOST_COUNTED else several
     policy = entry.get("catchUp", "Skip")
     return f"{_place(entry)}: {more} missed and left out (catchUp: {policy}); handled until {timestamp_of(found.last)}"
 
