@@ -168,5 +168,7 @@ def _connect_by_kubeconfig() -> Api:
     if found.cert_file:
         context.load_cert_chain(found.cert_file, found.key_file)
     context.check_hostname = found.assert_hostname is not False
+    if not found.verify_ssl:  # the kubeconfig says insecure-skip-tls-verify
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     bearer = found.api_key.get("BearerToken") or found.api_key.get("authorization")
     return Api(found.host, context, lambda: bearer.removeprefix("Bearer ") if bearer else None)
