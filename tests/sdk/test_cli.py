@@ -118,7 +118,14 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path, executor: str) -> None:
             nap()
     """
     command = [sys.executable, "-m", "headwater.cli.main", "run", str(write(tmp_path, code)), "--executor", executor]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it starts in the background ignore the signal, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "napping\n"
         began = time.monotonic()
