@@ -15,9 +15,10 @@ from headwater_operator import pods
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import FLOW, Manifest
 from headwater_operator.queue import WorkKey
-from headwater_operator.runs.admit import Admitted, Choice, choose, parameter_problem
+from headwater_operator.runs.admit import Admitted, Choice, choose
 from headwater_operator.runs.claims import key_of, rival
 from headwater_operator.runs.concurrency import Concurrency, Policy, concurrency_of, limits_of
+from headwater_operator.runs.parameters import parameter_problem
 from headwater_operator.runs.queue import COUNTED, Line, Place, place_of
 from headwater_operator.settings import Settings
 

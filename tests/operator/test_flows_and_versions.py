@@ -215,3 +215,69 @@ def test_the_pod_of_a_good_inspection_goes_that_of_a_failed_one_stays(make) -> N
     ]
     assert decide_version(make, broken, pod) == Plan()
     assert decide_version(make, broken) == Plan(), "and it is not inspected again"
+
+
+def test_a_changed_wish_to_look_the_image_up_makes_a_version_that_asks_the_registry(make) -> None:
+    flow = make.flow()
+    v1 = make.version(1, hash=hash_of(flow))
+    flow["metadata"]["annotations"] = {"headwater.dev/resolve-image": "monday"}
+    (made,) = decide_flow(make, flow, [v1]).create
+    assert (made["metadata"]["name"], made["spec"]["image"]) == ("etl-v2", "acme/etl:1")
+    assert made["spec"]["resolveImage"] == "monday"
+    for version, policy in ((made, "Always"), (make.version(1, ready=False), "IfNotPresent")):
+        version["metadata"].update(namespace="sales", uid="uid-v")
+        (pod,) = versions.plan(versions.Observed(version, None, True), make.settings, make.now).create
+        assert pod["spec"]["containers"][0]["imagePullPolicy"] == policy
+    v2 = make.version(2, hash=made["metadata"]["labels"]["headwater.dev/spec-hash"])
+    same = decide_flow(make, flow, [v1, v2])
+    assert (same.create, same.status["resolveImage"]) == ((), "monday")
+    flow["metadata"]["annotations"] = {}
+    flow["status"] = same.status
+    back = decide_flow(make, flow, [v1, v2])
+    assert (back.create, back.status["currentVersion"]["number"], back.status["resolveImage"]) == ((), 1, None)
+
+
+@pytest.mark.parametrize("told", [None, False, True])
+def test_a_version_says_whether_it_is_current(make, told: bool | None) -> None:
+    version = make.version(1)
+    version["metadata"]["ownerReferences"] = [{"uid": "uid-etl"}]
+    if told is not None:
+        version["status"]["current"] = told
+    flow = make.flow()
+    flow["status"] = {"currentVersion": {"name": "etl-v1", "number": 1}}
+    for owner, current in ((flow, True), (make.flow(), False), (None, False)):
+        assert versions.is_current(version, owner) is current
+        plan = versions.plan(versions.Observed(version, None, True, current=current), make.settings, make.now)
+        assert plan.status == (None if bool(told) is current else {"current": current})
+    flow["metadata"]["uid"] = "another flow of this name"
+    assert not versions.is_current(version, flow)
+
+
+PARAMETERS = {
+    "missing": ({}, "spec.parameters: day must be given; the flow takes airport, day, radius"),
+    "unknown": ({"day": 1, "dya": 2}, "spec.parameters.dya: there is no such parameter; the flow takes"),
+    "good": ({"day": 1}, None),
+}
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_a_schedule_whose_runs_would_be_refused_is_told_and_makes_none(make, condition, case: str) -> None:
+    parameters, words = PARAMETERS[case]
+    other = {"name": "other", "interval": "1m", "parameters": {"day": "x"}}
+    flow = make.flow(schedules=[{"name": "nightly", "interval": "1m", "parameters": parameters}, other])
+    handled = {"lastSlot": "2026-11-23T11:58:30Z"}
+    flow["status"] = {"schedules": [{"name": "nightly", **handled}, {"name": "other", **handled}]}
+    version = make.version(1, hash=hash_of(flow))
+    schema = version["status"]["parametersSchema"]
+    schema["properties"]["day"] = {}
+    schema["required"] = ["day"]
+    made = [run["metadata"]["labels"]["headwater.dev/schedule"] for run in decide_flow(make, flow, [version]).create]
+    assert "other" in made
+    assert ("nightly" in made) == (words is None)
+    if words is not None:
+        flow["spec"]["schedules"][1]["suspend"] = True
+        told = condition(decide_flow(make, flow, [version]).status, "Stalled")
+        assert told[1] == "InvalidSchedule"
+        assert f'schedules "nightly": its runs would be refused, and none is made ({words}' in told[2]
+    # Nobody knows the parameters of a version that is not inspected yet: its runs are made, and wait.
+    assert decide_flow(make, flow, [make.version(1, ready=False, hash=hash_of(flow))]).create

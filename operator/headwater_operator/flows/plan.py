@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,12 +18,13 @@ from headwater.resources.conditions import (
     to_manifest,
 )
 from headwater.resources.names import HASH_LABEL
-from headwater.resources.versions import spec_hash, versioned
+from headwater.resources.versions import resolve_wish, spec_hash, versioned
 from headwater_operator.events import WARNING, Event
 from headwater_operator.flows import schedules
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.others import flow_version
 from headwater_operator.plans import LONGEST_PAUSE_SECONDS, Plan, Refusal
+from headwater_operator.runs.parameters import parameter_problem
 from headwater_operator.settings import Settings
 from headwater_operator.versions.plan import is_ready, is_settled, message
 
@@ -44,14 +46,14 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
     """Decide. The same spec gives the same version, also after a rollback; a number is never used twice."""
     if "deletionTimestamp" in seen.flow["metadata"]:
         return Plan()
-    frozen = versioned(seen.flow["spec"], settings.runtime_image)
+    frozen = _frozen(seen.flow, settings)
     digest = spec_hash(frozen)
     wanted = wanted_version(seen, settings)
     if wanted is None:
         version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=digest)
         made = Event("VersionMade", f"{version['metadata']['name']} is made of image {frozen['image']}")
         return Plan(create=(version,), events=(made,))
-    asked = schedules.due(seen.flow, now)
+    asked = schedules.due(seen.flow, now, lambda entry: _refusal_of(entry, current_version(seen, wanted)))
     there = {run["metadata"]["name"] for run in seen.runs}
     missing = tuple(run for run in asked.runs if run["metadata"]["name"] not in there)
     if missing and seen.refusal is not None:
@@ -78,6 +80,13 @@ def _refused(
     return replace(said, create=due, again_seconds=wait)
 
 
+def _refusal_of(entry: Mapping[str, Any], version: Manifest | None) -> str | None:
+    """Why the runs of a schedule would be refused, None when they would not, or nobody knows yet."""
+    if version is None or not is_ready(version):
+        return None
+    return parameter_problem({"spec": {"parameters": entry.get("parameters", {})}}, version)
+
+
 def _slot(run: Manifest) -> datetime:
     return parse_timestamp(run["spec"]["scheduledTime"])
 
@@ -96,9 +105,13 @@ def _next_number(seen: Observed) -> int:
     return max(numbers, default=0) + 1
 
 
+def _frozen(flow: Manifest, settings: Settings) -> dict[str, Any]:
+    return versioned(flow["spec"], settings.runtime_image, resolve_wish(flow))
+
+
 def wanted_version(seen: Observed, settings: Settings) -> Manifest | None:
     """Return the version of the flow's spec as it is now, or None when there is none yet."""
-    digest = spec_hash(versioned(seen.flow["spec"], settings.runtime_image))
+    digest = spec_hash(_frozen(seen.flow, settings))
     same = [v for v in seen.versions if v["metadata"].get("labels", {}).get(HASH_LABEL) == digest]
     return max(same, key=lambda version: version["spec"]["number"], default=None)
 
@@ -130,6 +143,8 @@ def _say(
     if seen.flow["spec"].get("schedules") or "schedules" in seen.flow.get("status", {}):
         status["schedules"] = asked.status or None
         status["nextRunTime"] = schedules.timestamp_of(asked.next_run) if asked.next_run is not None else None
+    if resolve_wish(seen.flow) or "resolveImage" in seen.flow.get("status", {}):
+        status["resolveImage"] = resolve_wish(seen.flow) or None
     if current is not None:
         status["currentVersion"] = {"name": current["metadata"]["name"], "number": current["spec"]["number"]}
     last = _last_run(seen.runs)

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from headwater.core.errors import HeadwaterError
+from headwater.core.errors import FlowError, HeadwaterError
 from headwater.resources.conditions import timestamp
 from headwater.resources.names import SCHEDULE_LABEL
 from headwater.resources.scheduled import scheduled_run
@@ -77,8 +77,8 @@ class Due:
     missed: Mapping[str, str] = field(default_factory=dict)
 
 
-def due(flow: Manifest, now: datetime) -> Due:
-    """Decide. Entries that cannot be read are told, and the others go on."""
+def due(flow: Manifest, now: datetime, refusal_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None) -> Due:
+    """Decide. Entries that cannot be read are told, and those whose runs would be refused; the others go on."""
     now = now.astimezone(UTC)
     handled = {entry["name"]: entry for entry in flow.get("status", {}).get("schedules", [])}
     runs: list[Manifest] = []
@@ -90,6 +90,7 @@ def due(flow: Manifest, now: datetime) -> Due:
     for entry in flow["spec"].get("schedules", []):
         try:
             clock = clock_from_manifest(entry, "schedules")
+            _check_runs(flow, entry, refusal_of)
             known = handled.get(entry["name"], {})
             with limited(EVALUATION_SECONDS, f"{_place(entry)} takes too long to find its times"):
                 found = _due_of(clock, entry, flow, _last(known, _times(entry), now), now)
@@ -115,6 +116,14 @@ def due(flow: Manifest, now: datetime) -> Due:
         return Due(problems=tuple(problems))
     wait = LONGEST_SECONDS if soonest is None else min(LONGEST_SECONDS, max(0.0, (soonest - now).total_seconds()))
     return Due(tuple(runs), status, soonest, tuple(problems), 0.5 if more else wait, missed)
+
+
+def _check_runs(
+    flow: Manifest, entry: Mapping[str, Any], refusal_of: Callable[[Mapping[str, Any]], str | None]
+) -> None:
+    words = None if _is_suspended(flow, entry) else refusal_of(entry)
+    if words is not None:
+        raise FlowError(f"{_place(entry)}: its runs would be refused, and none is made ({words})")
 
 
 def held(asked: Due, flow: Manifest, missing: tuple[Manifest, ...]) -> Due:
@@ -165,10 +174,13 @@ def _place(entry: Mapping[str, Any]) -> str:
 
 
 def _due_of(clock: Clock, entry: Mapping[str, Any], flow: Manifest, last: datetime, now: datetime) -> _Slots:
+    first = next(slots_after(clock, last), None)
+    if first is None or first > now:
+        # Mostly nothing is due, and to know it takes but one look into the calendar.
+        return _Slots([], last, first)
     coming = next(slots_after(clock, now), None)
     newest = _newest(clock, last, now)
-    if newest is None:
-        return _Slots([], last, coming)
+    assert newest is not None, "the first is one"
     if _is_suspended(flow, entry):
         return _Slots([], newest, coming)
     policy = entry.get("catchUp", "Skip")

@@ -83,6 +83,9 @@ def inspection_pod(*, version: Manifest, settings: Settings) -> Manifest:
         settings=settings,
         execution_part="runner",
     )
+    if version["spec"].get("resolveImage") and settings.image_pull_policy == "IfNotPresent":
+        # What the tag stands for now is asked of the registry, not of the node.
+        pod["spec"]["containers"][0]["imagePullPolicy"] = "Always"
     _add_token(pod)
     # A module that never finishes its import must not be waited for for ever.
     pod["spec"]["activeDeadlineSeconds"] = version["spec"].get("startDeadlineSeconds", DEFAULT_START_DEADLINE_SECONDS)

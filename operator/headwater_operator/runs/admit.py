@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jsonschema import Draft202012Validator
-
 from headwater.resources.conditions import RunState
 from headwater_operator.flows import plan as flows
 from headwater_operator.kinds import Manifest
-from headwater_operator.objects.others import run_parameters
 from headwater_operator.runs.claims import Claim, read_claim
 from headwater_operator.runs.facts import Observed
+from headwater_operator.runs.parameters import parameter_problem
 from headwater_operator.runs.queue import Leave, Stay
 from headwater_operator.settings import Settings
 from headwater_operator.versions.plan import is_ready, is_settled, message
-
-# What a parameter named by YAML 1.1's y, n, yes, no, on or off has become on its way here.
-YAML_BOOLEANS = ("true", "false")
 
 
 @dataclass(frozen=True)
@@ -135,25 +130,3 @@ def _is_stuck(version: Manifest) -> bool:
 
 def _by_number(versions: list[Manifest]) -> list[Manifest]:
     return sorted(versions, key=lambda version: int(version["spec"]["number"]))
-
-
-def parameter_problem(run: Manifest, version: Manifest) -> str | None:
-    """Return what is wrong with a run's parameters, or None. Names the field and what the flow takes."""
-    schema = version.get("status", {}).get("parametersSchema") or {}
-    given = run_parameters(run, version)
-    properties = schema.get("properties", {})
-    takes = f"flow takes {', '.join(sorted(properties)) or 'no parameters'}"
-    for name in given:
-        if name not in properties:
-            hint = ""
-            if name in YAML_BOOLEANS:
-                hint = " (YAML reads y, n, yes, no, on and off as booleans: quote such a name)"
-            return f"spec.parameters.{name}: there is no such parameter{hint}; the {takes}"
-    missing = sorted(set(schema.get("required", [])) - set(given))
-    if missing:
-        return f"spec.parameters: {', '.join(missing)} must be given; the {takes}"
-    errors = sorted(Draft202012Validator(schema).iter_errors(given), key=lambda error: list(map(str, error.path)))
-    if errors:
-        place = ".".join(["spec.parameters", *(str(part) for part in errors[0].path)])
-        return f"{place}: {errors[0].message}"
-    return None

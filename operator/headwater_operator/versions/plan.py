@@ -28,12 +28,20 @@ class Observed:
     pod: Manifest | None
     account: bool
     refusal: Refusal | None = None
+    current: bool = False  # whether its Flow gives it to new runs
 
 
 def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
     """Decide. A version is inspected once; what was found stays."""
     if "deletionTimestamp" in seen.version["metadata"]:
         return Plan()
+    found = _inspect(seen, settings, now)
+    if seen.current == seen.version.get("status", {}).get("current", False):
+        return found
+    return replace(found, status={**(found.status or {}), "current": seen.current})
+
+
+def _inspect(seen: Observed, settings: Settings, now: datetime) -> Plan:
     if is_settled(seen.version):
         return _tidy(seen)
     if seen.pod is None:
@@ -50,6 +58,14 @@ def is_settled(version: Manifest) -> bool:
 def is_ready(version: Manifest) -> bool:
     condition = find(version.get("status", {}).get("conditions", []), "Ready")
     return condition is not None and condition["status"] == "True"
+
+
+def is_current(version: Manifest, flow: Manifest | None) -> bool:
+    """Whether new runs of the flow take this version."""
+    if flow is None:
+        return False
+    named = flow.get("status", {}).get("currentVersion", {}).get("name") == version["metadata"]["name"]
+    return named and any(owner["uid"] == flow["metadata"]["uid"] for owner in version["metadata"]["ownerReferences"])
 
 
 def message(version: Manifest) -> str:

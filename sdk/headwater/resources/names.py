@@ -21,6 +21,10 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 ROLE_LABEL = f"{GROUP}/role"
 HASH_LABEL = f"{GROUP}/spec-hash"
 
+# On a Flow: whenever its text changes, the image's tag is looked up anew, by a new version.
+RESOLVE_ANNOTATION = f"{GROUP}/resolve-image"
+RESOLVE_LENGTH = 128
+
 SCHEDULE_LABEL = f"{GROUP}/schedule"
 PARENT_LABEL = f"{GROUP}/parent"
 
@@ -38,6 +42,7 @@ INSPECTION = "inspection"
 
 # Roles of ConfigMaps
 LIMITS = "limits"  # somebody's: slots by the name of a limit
+TASK_LIMITS = "task-limits"  # somebody's: slots by a tag of tasks
 CLAIM = "claim"  # ours: how the run of an idempotency key ended
 
 # In a flow's pods

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from headwater.resources.names import RESOLVE_ANNOTATION, RESOLVE_LENGTH
+
 # What outlives versions (schedules, limits, history) is not among them.
 VERSIONED_FIELDS = (
     "image",
@@ -21,11 +23,16 @@ VERSIONED_FIELDS = (
 HASH_LENGTH = 16
 
 
-def versioned(spec: Mapping[str, Any], default_image: str) -> dict[str, Any]:
-    """Return the part of a Flow's spec that a FlowVersion freezes."""
+def versioned(spec: Mapping[str, Any], default_image: str, wish: str = "") -> dict[str, Any]:
+    """Return the part of a Flow's spec that a FlowVersion freezes; *wish* is what `resolve_wish` tells of the Flow."""
     frozen = {field: spec[field] for field in VERSIONED_FIELDS if spec.get(field) is not None}
     frozen.setdefault("image", default_image)
-    return frozen
+    return {**frozen, "resolveImage": wish} if wish else frozen
+
+
+def resolve_wish(flow: Mapping[str, Any]) -> str:
+    """Return the text of a Flow's annotation that asks for its image's tag to be looked up, "" without one."""
+    return str((flow["metadata"].get("annotations") or {}).get(RESOLVE_ANNOTATION, ""))[:RESOLVE_LENGTH]
 
 
 def spec_hash(frozen: Mapping[str, Any]) -> str:
