@@ -84,6 +84,10 @@ class Cache:
     def runs_of(self, namespace: str, flow: str) -> list[Manifest]:
         return self._owned(FLOW_RUN, "flow", namespace, flow)
 
+    def runs_with_demand(self, namespace: str) -> list[Manifest]:
+        """The runs that are not over and have tasks with a limited tag."""
+        return self._owned(FLOW_RUN, "slots", namespace, "")
+
     def children_of(self, namespace: str, run: str) -> list[Manifest]:
         """The runs that a run has started."""
         return self._owned(FLOW_RUN, "parent", namespace, run)
@@ -156,7 +160,11 @@ def _owners(kind: Kind, manifest: Manifest) -> list[tuple[str, str, str, str]]:
     if kind is FLOW_RUN:
         owners = manifest["metadata"].get("ownerReferences", [])
         parents = [(kind.name, "parent", namespace, owner["name"]) for owner in owners if owner["kind"] == kind.name]
-        return [(kind.name, "flow", namespace, manifest["spec"]["flow"]), *parents]
+        status = manifest.get("status", {})
+        demands = (
+            [(kind.name, "slots", namespace, "")] if status.get("taskDemand") and "finishedAt" not in status else []
+        )
+        return [(kind.name, "flow", namespace, manifest["spec"]["flow"]), *parents, *demands]
     if kind is FLOW_VERSION:
         return [(kind.name, "flow", namespace, manifest["spec"]["flow"])]
     if kind is POD:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from headwater.resources.names import CLAIM, ROLE_LABEL, VERSION_LABEL, attempt_name, claim_name
+from headwater.resources.names import CLAIM, ROLE_LABEL, TASK_LIMITS, VERSION_LABEL, attempt_name, claim_name
 from headwater_operator.apply import REFUSABLE, Applier, NamespaceGoes, Refused, is_owned
 from headwater_operator.cache import Cache
 from headwater_operator.flows import plan as flows
@@ -21,9 +21,11 @@ from headwater_operator.queue import WorkKey
 from headwater_operator.runs import plan as runs
 from headwater_operator.runs.cancel import wish_of
 from headwater_operator.runs.claims import key_of, rival
+from headwater_operator.runs.concurrency import limits_of
 from headwater_operator.runs.facts import Observed as ObservedRun
 from headwater_operator.runs.queue import place_of, replaced_by, turn
 from headwater_operator.settings import Settings
+from headwater_operator.slots.keeper import TASK_SLOTS, SlotKeeper
 from headwater_operator.versions import plan as versions
 
 logger = logging.getLogger("headwater.operator")
@@ -47,6 +49,7 @@ class Reconciler:
         self._settings = settings
         self._now = now
         self._line = LineKeeper(cache, settings)
+        self.slots = SlotKeeper(cache, applier)
         self._refusals: dict[WorkKey, tuple[str, Refusal]] = {}  # with the uid of the object that wants the pod
         self._deciders: dict[str, tuple[Kind, Callable[[WorkKey, Manifest], Plan]]] = {
             FLOW.name: (FLOW, self._decide_flow),
@@ -56,6 +59,8 @@ class Reconciler:
 
     async def __call__(self, key: WorkKey) -> float | None:
         """Bring one object to where it should be; return when to look again, in seconds."""
+        if key.kind == TASK_SLOTS:
+            return await self.slots(key.namespace)
         kind, decide = self._deciders[key.kind]
         plan = Plan()
         for _ in range(ROUNDS):
@@ -130,7 +135,13 @@ class Reconciler:
         found = self._cache.pods_of_version(key.namespace, key.name)
         pods = [pod for pod in found if is_owned(pod, version["metadata"]["uid"])]
         account = key.namespace in self._cache.accounts
-        seen = versions.Observed(version, pods[0] if pods else None, account, self._refusal(key, version))
+        seen = versions.Observed(
+            version,
+            pods[0] if pods else None,
+            account,
+            self._refusal(key, version),
+            versions.is_current(version, self._cache.get(FLOW, key.namespace, version["spec"]["flow"])),
+        )
         return versions.plan(seen, self._settings, self._now())
 
     def _decide_run(self, key: WorkKey, run: Manifest) -> Plan:
@@ -151,6 +162,7 @@ class Reconciler:
             account=key.namespace in self._cache.accounts,
             pair=make_pair(attempt, now) if needs_pair else None,
             refusal=self._refusal(key, run),
+            task_limits=tuple(sorted(limits_of(self._cache.config_maps(key.namespace, TASK_LIMITS)))),
             cancel=wish_of(run, lambda parent: self._cache.get(FLOW_RUN, key.namespace, parent)),
         )
         plan = runs.plan(self._in_line(seen), self._settings, now)

@@ -13,9 +13,9 @@ from headwater.core.errors import ClusterError
 from headwater.resources.conditions import RunState
 from headwater_operator.api import Api
 from headwater_operator.census import Census, census, seconds_between
-from headwater_operator.handlers import Operator
 from headwater_operator.kinds import FLOW_RUN, FLOW_VERSION
 from headwater_operator.metrics import Metrics
+from headwater_operator.parts import Operator
 from headwater_operator.queue import WorkKey
 from headwater_operator.settings import Settings
 
@@ -136,7 +136,7 @@ def test_one_server_answers_probes_and_prometheus(make, monkeypatch: pytest.Monk
         assert "process_resident_memory_bytes" in text
         assert "etl-1" not in text, "no label may hold a run's name"
         await operator.queue.add(WorkKey("FlowRun", "sales", "etl-1"))
-        monkeypatch.setattr("headwater_operator.handlers.STUCK_SECONDS", -1.0)
+        monkeypatch.setattr("headwater_operator.parts.STUCK_SECONDS", -1.0)
         status, text = await _ask(port, "/healthz")
         assert status == 503
         assert "a reconciliation has been waiting" in text

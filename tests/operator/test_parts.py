@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import kopf
 import pytest
 
 from headwater_operator import pods
 from headwater_operator.apply import difference
 from headwater_operator.cache import Cache
+from headwater_operator.handlers import configure
 from headwater_operator.kinds import FLOW_RUN, POD
 from headwater_operator.objects.pods import runner_pod, worker_pod
 from headwater_operator.objects.template import TemplateError, overlay
@@ -319,3 +321,11 @@ def test_the_queue_repeats_failures_and_asked_for_looks() -> None:
 def test_wrong_settings_name_the_variable(environment: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Settings.from_environment(environment)
+
+
+def test_thousands_of_objects_are_heard_of_in_a_second() -> None:
+    """An object's worker in Kopf stays for a while after each event, and there are only so many of them."""
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    assert settings.queueing.worker_limit is not None
+    assert settings.queueing.worker_limit / settings.queueing.idle_timeout >= 5000

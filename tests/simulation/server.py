@@ -13,7 +13,6 @@ from typing import Any
 from headwater.resources.conditions import timestamp
 from headwater.resources.names import ATTEMPT_LABEL, HASH_LABEL, ROLE_LABEL, RUNNER, WORKER
 from headwater_operator.api import ApiError
-from headwater_operator.handlers import Operator
 from headwater_operator.kinds import (
     CONFIG_MAP,
     FLOW,
@@ -27,6 +26,7 @@ from headwater_operator.kinds import (
     Manifest,
     kind_of,
 )
+from headwater_operator.parts import Operator
 from simulation.clock import VirtualLoop
 from simulation.values import (
     BEGIN,

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from headwater.core.errors import ClusterError
 from headwater_operator.apply import Applier
-from headwater_operator.handlers import Operator
 from headwater_operator.kinds import (
     Manifest,
 )
+from headwater_operator.parts import Operator
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.recorder import Recorder

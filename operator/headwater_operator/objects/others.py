@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from headwater.pod.handover import Handover
@@ -39,7 +40,9 @@ def scheduler_service(*, run: Manifest, version: Manifest, attempt: int) -> Mani
     }
 
 
-def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settings) -> Handover:
+def handover(
+    *, run: Manifest, version: Manifest, attempt: int, settings: Settings, task_limits: Sequence[str] = ()
+) -> Handover:
     """What the attempt's pods are told; the run's parameters lie over the version's."""
     execution = version["spec"].get("execution", {})
     return Handover(
@@ -58,6 +61,7 @@ def handover(*, run: Manifest, version: Manifest, attempt: int, settings: Settin
         resume_run=run["spec"].get("resumeFrom", {}).get("run", ""),
         resume_tasks=run["spec"].get("resumeFrom", {}).get("tasks", []),
         decisions=run["spec"].get("decisions", []),
+        task_limits=list(task_limits),
     )
 
 
@@ -68,10 +72,17 @@ def run_parameters(run: Manifest, version: Manifest) -> dict[str, Any]:
 
 
 def attempt_secret(
-    *, run: Manifest, version: Manifest, attempt: int, settings: Settings, pair: tuple[str, str] | None
+    *,
+    run: Manifest,
+    version: Manifest,
+    attempt: int,
+    settings: Settings,
+    pair: tuple[str, str] | None,
+    task_limits: Sequence[str] = (),
 ) -> Manifest:
     """run.json and, with TLS, the attempt's certificate and key (PEM)."""
-    data = {"run.json": handover(run=run, version=version, attempt=attempt, settings=settings).to_json()}
+    told = handover(run=run, version=version, attempt=attempt, settings=settings, task_limits=task_limits)
+    data = {"run.json": told.to_json()}
     if pair is not None:
         data["tls.crt"], data["tls.key"] = pair
     name = names.attempt_name(run["metadata"]["name"], attempt)

@@ -45,7 +45,7 @@ def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
     if seen.begun and seen.replaced_by is not None:
         return RunState.CANCELLED, replaced_words(seen.replaced_by)
     limit, since = seen.start_deadline_seconds(), seen.may_begin_since
-    if seen.first_task_at is None and since is not None and (now - since).total_seconds() >= limit:
+    if not _has_begun(seen) and since is not None and (now - since).total_seconds() >= limit:
         condition = find(seen.status.get("conditions", []), "Succeeded")
         why = f": {condition['message']}" if condition is not None and condition["message"] else ""
         return RunState.TIMED_OUT, f"no task began within {limit} s{_once(why, 'no task began within')}"
@@ -68,6 +68,11 @@ def _can_hear(seen: Observed) -> bool:
     return seen.runner is not None and pods.started_at(seen.runner) is not None
 
 
+def _has_begun(seen: Observed) -> bool:
+    """Whether a task has begun, or nothing but a limit keeps it from it."""
+    return seen.first_task_at is not None or bool(seen.lacks_slots)
+
+
 def _once(why: str, words: str) -> str:
     """Leave out a message that says the same already."""
     return "" if words in why else why
@@ -76,7 +81,7 @@ def _once(why: str, words: str) -> str:
 def next_deadline_seconds(seen: Observed, now: datetime) -> float | None:
     """Return how long until a deadline passes, or None when there is none."""
     ends = []
-    if seen.first_task_at is None:
+    if not _has_begun(seen):
         ends.append((seen.may_begin_since or now) + timedelta(seconds=seen.start_deadline_seconds()))
     timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
     if timeout is not None and started_at is not None:

@@ -23,7 +23,7 @@ class Observed:
     as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made. *turn* is
     None where no limit holds; *replaced_by* names the run that takes this one's place. Of a run with an idempotency
     key, *claim* says how an earlier one ended, and *rival* names one that is not over. *cancel* is set when somebody
-    wants the run to stop.
+    wants the run to stop. *task_limits* are the tags that are limited in its namespace.
     """
 
     run: Manifest
@@ -40,6 +40,7 @@ class Observed:
     claim: Manifest | None = None
     rival: str | None = None
     cancel: Wish | None = None
+    task_limits: tuple[str, ...] = ()
 
     @property
     def status(self) -> dict[str, Any]:
@@ -106,6 +107,14 @@ class Observed:
     def first_task_at(self) -> str | None:
         at = self.status.get("timeline", {}).get("firstTaskAt")
         return str(at) if at is not None else None
+
+    @property
+    def lacks_slots(self) -> tuple[str, ...]:
+        """The limited tags of which it has no slot and wants some, while no task of it runs."""
+        if self.status.get("progress", {}).get("running"):
+            return ()
+        tags = (self.status.get("taskDemand") or {}).get("tags") or []
+        return tuple(tag["name"] for tag in tags if tag["wanted"] and not tag["held"])
 
     @property
     def may_begin_since(self) -> datetime | None:

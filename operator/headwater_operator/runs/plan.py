@@ -26,14 +26,11 @@ from headwater_operator.objects.pods import runner_pod
 from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.runs.admit import Admitted, Decision, Held, Known, Refused, Waiting, admit
 from headwater_operator.runs.deadlines import called_off, next_deadline_seconds
-from headwater_operator.runs.decisions import paused_words, unknown_words
 from headwater_operator.runs.facts import Observed
+from headwater_operator.runs.going import how_it_goes
 from headwater_operator.runs.status import belongings, finish, status_of
 from headwater_operator.runs.workers import missing_workers, replaced
 from headwater_operator.settings import Settings
-
-# A run that ends sooner is not announced as Running first: it saves a write of a status that nobody sees.
-RUNNING_AFTER_SECONDS = 0.5
 
 
 def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
@@ -161,7 +158,12 @@ def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime)
         needs.append(scheduler_service(run=seen.run, version=version, attempt=seen.attempt))
     if not seen.secret:
         secret = attempt_secret(
-            run=seen.run, version=version, attempt=seen.attempt, settings=settings, pair=seen.pair if workers else None
+            run=seen.run,
+            version=version,
+            attempt=seen.attempt,
+            settings=settings,
+            pair=seen.pair if workers else None,
+            task_limits=seen.task_limits,
         )
         needs.append(secret)
     if needs:
@@ -202,36 +204,7 @@ def _under_way(seen: Observed, settings: Settings, now: datetime) -> Plan:
         retry = None if seen.refusal is None else seen.refusal.again_seconds(now)
         create = lacking if seen.refusal is None or seen.refusal.is_over(now) else ()
         events = replaced(seen, lacking)
-    state, message, again = _how_it_goes(seen, now)
+    state, message, again = how_it_goes(seen, now)
     waits = [seconds for seconds in (again, retry, next_deadline_seconds(seen, now)) if seconds is not None]
     status = status_of(seen, state, message, now)
     return Plan(create=create, status=status, again_seconds=min(waits, default=None), events=events)
-
-
-def _how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | None]:
-    """Return the state of a run under way, why, and when it may change by itself."""
-    assert seen.runner is not None, "a run without a runner is lost"
-    if seen.cancel is not None:
-        why = seen.cancel.why(seen.name)
-        return RunState.CANCELLING, f"what runs is let finish ({why}); spec.cancel: Terminate stops it", None
-    if seen.first_task_at is not None:
-        age = (now - parse_timestamp(seen.first_task_at)).total_seconds()
-        if age >= RUNNING_AFTER_SECONDS:
-            pause = paused_words(seen)
-            return (RunState.RUNNING, _running_words(seen), None) if pause is None else (RunState.PAUSED, pause, None)
-        return RunState.SUBMITTED, "the pods are starting", RUNNING_AFTER_SECONDS - age + 0.01
-    if seen.refusal is not None:
-        return RunState.PENDING, f"a worker is refused: {seen.refusal.message}", seen.refusal.again_seconds(now)
-    live = [seen.runner, *(pod for pod in seen.workers if pods.is_live(pod))]
-    waits = [wait for wait in map(pods.why_waiting, live) if wait is not None]
-    # While one worker has a place, the run can begin.
-    if waits and (pods.why_waiting(seen.runner) is not None or len(waits) >= max(1, len(live) - 1)):
-        return RunState.PENDING, waits[0].message, None
-    return RunState.SUBMITTED, "the pods are starting", None
-
-
-def _running_words(seen: Observed) -> str:
-    waits = [wait for wait in map(pods.why_waiting, seen.workers) if wait is not None]
-    if waits:
-        return f"running with {len(seen.workers) - len(waits)} of {seen.wanted_workers} workers: {waits[0].message}"
-    return f"tasks are running{unknown_words(seen)}"

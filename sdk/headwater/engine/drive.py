@@ -26,6 +26,7 @@ from headwater.engine.events import (
     TimeCame,
     WakeAt,
 )
+from headwater.engine.gate import Gate
 from headwater.engine.machine import Run, step
 
 Post = Callable[[Event], None]
@@ -63,7 +64,7 @@ class Drive:
     """One run under way. *observe* is called after each event with the event, when the run has taken it in.
 
     *ask* may block; without it a paused task that waits for a person fails, and says so. A *patient* one asks nobody
-    and waits: PauseAnswered will be posted.
+    and waits: PauseAnswered will be posted. At a *gate* the task runs wait whose tags are limited.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Drive:
         observe: Callable[[Event], None] | None = None,
         ask: Ask | None = None,
         patient: bool = False,
+        gate: Gate | None = None,
     ) -> None:
         self.run = run
+        self.gate = gate
         self.session: Session | None = None
         self.asked: deque[AskToResume] = deque()
         self._ask = ask
@@ -82,6 +85,10 @@ class Drive:
         self._alarms: list[tuple[float, int, int, int]] = []
         self._changed = asyncio.Event()
         self._broken: BaseException | None = None
+
+    def observed_by(self, observe: Callable[[Event], None]) -> None:
+        """Let *observe* be called after each event."""
+        self._observe = observe
 
     @property
     def finished(self) -> bool:
@@ -96,8 +103,17 @@ class Drive:
         """Take in what happened and carry out what follows from it."""
         for command in step(self.run, event):
             self._carry_out(command)
+        if self.gate is not None:
+            self.gate.saw(event)
+            self.admit()
         self._observe(event)
         self._changed.set()
+
+    def admit(self) -> None:
+        """Submit what may pass the gate now."""
+        assert self.session is not None, "a drive is given its session before its first event"
+        for command in self.gate.admitted() if self.gate is not None else ():
+            self.session.submit(command)
 
     def wake(self, now: float) -> None:
         """Post the retries that are due."""
@@ -114,6 +130,8 @@ class Drive:
         """Let finish what runs and begin nothing more, but what cleans up."""
         self.post(RunCancelled(time.time(), reason))
         session.withdraw()
+        for command in self.gate.opened() if self.gate is not None else ():
+            session.submit(command)
 
     def answer(self) -> PauseAnswered:
         """Ask a person about the paused task that has waited longest."""
@@ -129,7 +147,8 @@ class Drive:
         assert self.session is not None, "a drive is given its session before its first event"
         match command:
             case SubmitTask():
-                self.session.submit(command)
+                if self.gate is None or self.gate.passes(command):
+                    self.session.submit(command)
             case ReleaseResult():
                 self.session.release(command.ref)
             case ReleaseResults(_, refs):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class TaskPlan:
     handlers, which see every transition. A *plain* one ends in Success or Failed and leaves nothing to tell but that.
     One *beside* the engine runs in its process, wherever the others do. An *automatic* one nobody wrote: it makes a
     list of results, or takes an item. One that *cleans_up* runs whatever became of the others, also of a cancelled run.
+    *limited* are those of its tags of which it needs a slot each to begin.
     """
 
     name: str
@@ -65,6 +66,7 @@ class TaskPlan:
     beside: bool = False
     automatic: bool = False
     cleans_up: bool = False
+    limited: tuple[str, ...] = ()
 
     def retry_delay_seconds(self, run_count: int) -> float:
         """How long to wait after this run of the task."""
@@ -85,8 +87,8 @@ def plan_of(flow_name: str, tasks: tuple[TaskPlan, ...], reference: frozenset[in
     return Plan(flow_name, tasks, reference, {task.slug: number for number, task in enumerate(tasks)})
 
 
-def make_plan(flow: Flow) -> Plan:
-    """Compile a flow. Raises FlowError when it cannot run (see Flow.validate)."""
+def make_plan(flow: Flow, limited: Set[str] = frozenset()) -> Plan:
+    """Compile a flow; *limited* tags have slots. Raises FlowError when it cannot run (see Flow.validate)."""
     flow.validate()
     index = {task: number for number, task in enumerate(flow.tasks)}
     edges: list[list[EdgePlan]] = [[] for _ in flow.tasks]
@@ -101,7 +103,17 @@ def make_plan(flow: Flow) -> Plan:
         _task_plan(flow, task, slugs[task], edges[i], tuple(downstream[i]), _measure(i, edges, downstream, mapped))
         for task, i in index.items()
     )
+    if limited:
+        pairs = zip(flow.tasks, tasks, strict=True)
+        tasks = tuple(replace(plan, limited=_limited(task, limited)) for task, plan in pairs)
     return plan_of(flow.name, tasks, frozenset(index[task] for task in flow.reference_tasks()))
+
+
+def _limited(task: Task, limited: Set[str]) -> tuple[str, ...]:
+    """What nobody wrote, and what runs nothing, is not counted."""
+    if task.auto_generated or isinstance(task, Parameter):
+        return ()
+    return tuple(sorted(task.tags & limited))
 
 
 def _task_plan(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from headwater.engine.drive import AsyncSession, Drive
@@ -38,9 +39,9 @@ class Control:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def attach(self, drive: Drive, session: AsyncSession) -> None:
-        """Begin; called in the run's event loop, just before its first event."""
-        self._drive, self._session = drive, session
+    def attach(self, drive: Drive, session: AsyncSession, tell: Callable[[], None]) -> None:
+        """Begin; called in the run's event loop, just before its first event. *tell* writes the status again soon."""
+        self._drive, self._session, self._tell = drive, session, tell
         self._desk = Desk(drive.run, self._given)
         self._loop = asyncio.get_running_loop()
         self._loop.call_later(FIRST_LOOK_SECONDS, self._begin)
@@ -54,7 +55,8 @@ class Control:
     # In any thread
 
     def see(self, run: dict[str, Any]) -> None:
-        """Take in the resource as it was somewhen: what is wanted is never taken back, so that order is no matter."""
+        """Take in the resource as it was somewhen: what is wanted is never taken back, and a grant of slots says which
+        is the newer, so that order is no matter."""
         self._begin()
         wishes = wishes_of(run)
         with self._lock:
@@ -73,6 +75,10 @@ class Control:
         if wishes.cancel and not run.cancelled:
             logger.info("The run is being cancelled, as %s: what runs is let finish", wishes.cancel)
             self._drive.cancel(self._session, wishes.cancel)
+        gate, grant = self._drive.gate, wishes.grant
+        if gate is not None and gate.grant(grant.serial, dict(grant.slots), dict(grant.words)):
+            self._drive.admit()
+            self._tell()
         self._desk.put(wishes.decisions)
         self._decide()
 

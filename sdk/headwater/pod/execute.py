@@ -20,6 +20,7 @@ from headwater.core.flow import Flow
 from headwater.core.flow_runs import serving
 from headwater.engine.drive import AsyncSession, Drive, run_async
 from headwater.engine.events import Event, RunBegan, TaskStarted
+from headwater.engine.gate import Gate
 from headwater.engine.ledger import ledger_of
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
@@ -73,25 +74,28 @@ def _execute(handover: Handover, reporter: Reporter, control: Control) -> tuple[
         import distributed  # noqa: F401  # before the flow: what both import is then loaded once, in a known order
     flow = load_flow(handover.entrypoint, [Path(folder) for folder in process.source_folders()])
     values = flow.check_parameters(handover.parameters)
-    run = Run(make_plan(flow), keep_results=False)
+    run = Run(make_plan(flow, frozenset(handover.task_limits)), keep_results=False)
+    gate = Gate(run)
     marked = given_by(run.plan, decisions_of(handover.decisions))
     given = ledgers.given_to(flow, run.plan, handover) | marked
     info = RunInfo(flow.name, handover.title or handover.run, values, extra=_extra(handover), given=given)
-    drive = Drive(run, observe=Observer(run, reporter, control), patient=True)
+    drive = Drive(run, patient=True, gate=gate if gate.is_needed else None)
+    observer = Observer(drive, reporter, control)
+    drive.observed_by(observer)
     logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)
     if not begun.is_running():
         run.state = begun
         return (*verdict(run), status_of(run))
     if handover.provisioner == "InProcess":
-        asyncio.run(_in_threads(handover, flow, drive, info, control))
+        asyncio.run(_in_threads(handover, flow, drive, info, observer))
     else:
-        asyncio.run(_on_workers(handover, drive, info, control))
+        asyncio.run(_on_workers(handover, drive, info, observer))
     ledgers.keep(flow, handover, ledger_of(run))
     end_flow(flow, run, info)
     log_end(run)
     state, message = verdict(run)
-    return state, message, status_of(run)
+    return state, message, status_of(run, drive.gate)
 
 
 def _extra(handover: Handover) -> dict[str, Any]:
@@ -108,43 +112,49 @@ class Observer:
     the rest is gathered until the reporter takes it.
     """
 
-    def __init__(self, run: Run, reporter: Reporter, control: Control) -> None:
-        self._run = run
-        self._control = control
+    def __init__(self, drive: Drive, reporter: Reporter, control: Control) -> None:
+        self.control = control
+        self._drive = drive
+        self._run = drive.run
         self._reporter = reporter
         self._armed = False
 
     def __call__(self, event: Event) -> None:
-        self._control.after(event)
+        self.control.after(event)
+        if isinstance(event, RunBegan) and (self._drive.gate is None or not self._drive.gate.waits):
+            return
+        self.tell(0.05 if isinstance(event, TaskStarted | RunBegan) else 0.25)
+
+    def tell(self, delay_seconds: float = 0.05) -> None:
+        """Write the status soon."""
         if self._armed or self._run.finished_at is not None:
             return  # the last status goes out with the report
-        if isinstance(event, RunBegan):
-            return
         self._armed = True
-        delay = 0.05 if isinstance(event, TaskStarted) else 0.25
-        asyncio.get_running_loop().call_later(delay, self._put)
+        asyncio.get_running_loop().call_later(delay_seconds, self._put)
 
     def _put(self) -> None:
         self._armed = False
         if self._run.finished_at is None:
-            self._reporter.put(status_of(self._run))
+            self._reporter.put(status_of(self._run, self._drive.gate))
 
 
-async def _run(drive: Drive, info: RunInfo, session: AsyncSession, control: Control) -> None:
-    control.attach(drive, session)
+async def _run(drive: Drive, info: RunInfo, session: AsyncSession, observer: Observer) -> None:
+    observer.control.attach(drive, session, observer.tell)
     await run_async(drive, info.begin(), session)
 
 
-async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInfo, control: Control) -> None:
+async def _in_threads(handover: Handover, flow: Flow, drive: Drive, info: RunInfo, observer: Observer) -> None:
     from headwater.executors.local import ThreadSession
     from headwater.executors.program import FlowProgram
 
     session = ThreadSession(FlowProgram.of(flow), info, drive, handover.threads_per_worker)
-    await _run(drive, info, session, control)
+    if drive.gate is not None:
+        drive.gate.places = lambda: handover.threads_per_worker
+    await _run(drive, info, session, observer)
     session.close()
 
 
-async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, control: Control) -> None:
+async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, observer: Observer) -> None:
     import dask
     from distributed import Client, Scheduler
 
@@ -176,8 +186,10 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, control: 
                 client, scheduler, program, replace(info, given={}), drive, program, ("0.0.0.0", RECORDS_PORT)
             )
             await session.start()
+            if drive.gate is not None:
+                drive.gate.places = lambda: scheduler.total_nthreads
             client.subscribe_topic(lines.TOPIC, lines.show)
-            await _run(drive, info, session, control)
+            await _run(drive, info, session, observer)
             await lines.bring_last(client)
             session.close()
 

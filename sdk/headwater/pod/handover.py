@@ -26,7 +26,8 @@ class Handover:
 
     *title* is what the run calls itself, "" for its name; *scheduled_time*, in RFC 3339, is the time of a schedule that
     it is for, "" for none. *resume_run* is the earlier run whose ledger says what need not run again, "" for none;
-    *resume_tasks* are slugs of tasks that run again all the same. *decisions* are spec.decisions then.
+    *resume_tasks* are slugs of tasks that run again all the same. *decisions* are spec.decisions then. *task_limits*
+    are the tags that have a limit in the namespace.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Handover:
     resume_run: str = ""
     resume_tasks: list[str] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    task_limits: list[str] = field(default_factory=list)
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -2,6 +2,7 @@
 
 tasks     one entry per task of the graph, parameters left out
 progress  how many tasks are in which state
+taskDemand  slots of limited tags: how many it could use, and may be using
 report    the runner's verdict, which the operator turns into the Succeeded condition
 """
 
@@ -24,6 +25,7 @@ from headwater.core.states import (
     State,
     Success,
 )
+from headwater.engine.gate import Gate
 from headwater.engine.machine import Run
 from headwater.engine.plan import labels
 from headwater.engine.run import Family, TaskRun
@@ -49,13 +51,21 @@ COUNTED = ("success", "running", "pending", "paused", "failed", "retrying", "ski
 FINISHED = ("success", "failed", "skipped", "cached", "cancelled")
 
 
-def status_of(run: Run) -> dict[str, Any]:
+def status_of(run: Run, gate: Gate | None = None) -> dict[str, Any]:
     """Return the runner's fields of a FlowRun's status; None takes a field away."""
-    status: dict[str, Any] = {"tasks": task_entries(run), "progress": progress(run)}
+    status: dict[str, Any] = {"tasks": task_entries(run, gate), "progress": progress(run)}
+    if gate is not None:
+        status["taskDemand"] = _demand(gate) if run.finished_at is None else None
     first = min((at for _, task in _shown(run) for at in [_first_start(task)] if at is not None), default=None)
     if first is not None:
         status["timeline"] = {"firstTaskAt": timestamp(first)}
     return status
+
+
+def _demand(gate: Gate) -> dict[str, Any]:
+    found = gate.demand().items()
+    tags = [{"name": tag, "wanted": demand.wanted, "held": demand.held} for tag, demand in found]
+    return {"serial": gate.serial, "tags": tags}
 
 
 def _shown(run: Run) -> list[tuple[int, TaskRun]]:
@@ -105,11 +115,12 @@ def _counts(task: TaskRun) -> Counter[str]:
     return counts
 
 
-def task_entries(run: Run) -> list[dict[str, Any]]:
+def task_entries(run: Run, gate: Gate | None = None) -> list[dict[str, Any]]:
     """Return an entry per task within TASKS_BYTES: first messages are shortened, then successful
     tasks are left out, then all but the failed ones; progress has the counts of all."""
     names = labels(run.plan)
     shown = _shown(run)
+    waits = {i: gate.waits_for(i) for i, _ in shown} if gate is not None else {}
     for length, keep in (
         (MESSAGE_LENGTH, COUNTED),
         (SHORT_MESSAGE_LENGTH, COUNTED),
@@ -117,7 +128,9 @@ def task_entries(run: Run) -> list[dict[str, Any]]:
         (SHORT_MESSAGE_LENGTH, ("failed",)),
     ):
         entries = [
-            _entry(names[i], run.plan.tasks[i].slug, task, length) for i, task in shown if _summary(task) in keep
+            _entry(names[i], run.plan.tasks[i].slug, task, length, waits.get(i, ""))
+            for i, task in shown
+            if _summary(task) in keep
         ]
         if len(entries) <= MAX_TASKS and len(json.dumps(entries)) <= TASKS_BYTES:
             return entries
@@ -136,7 +149,7 @@ def _summary(task: TaskRun) -> str:
     )
 
 
-def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
+def _entry(name: str, slug: str, task: TaskRun, length: int, waits: str) -> dict[str, Any]:
     under_way = task.family is not None and task.family.unfinished > 0
     entry: dict[str, Any] = {"name": shorten(name, NAME_LENGTH), "state": "Running" if under_way else task.state.name}
     if slug not in (name, f"{name}-1"):
@@ -146,6 +159,8 @@ def _entry(name: str, slug: str, task: TaskRun, length: int) -> dict[str, Any]:
         entry["startedAt"] = timestamp(started_at)
     if task.finished_at is not None:
         entry["finishedAt"] = timestamp(task.finished_at)
+    if waits:
+        entry["message"] = shorten(waits, length)
     if task.children is not None and task.family is not None:
         return {**entry, **_children(task, task.children, task.family, length)}
     if task.runs:

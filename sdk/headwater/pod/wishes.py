@@ -42,11 +42,24 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """The slots of limited tags that the operator gives; of two the one with the higher *serial* is the newer.
+
+    *words* say what the limits of the tags are.
+    """
+
+    serial: int = 0
+    slots: tuple[tuple[str, int], ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Wishes:
     """*cancel* says who wants the run to be cancelled, "" while nobody does."""
 
     cancel: str = ""
     decisions: tuple[Decision, ...] = ()
+    grant: Grant = Grant()
 
 
 def wishes_of(run: Mapping[str, Any]) -> Wishes:
@@ -56,7 +69,18 @@ def wishes_of(run: Mapping[str, Any]) -> Wishes:
     cancel = "spec.cancel asks for it" if spec.get("cancel") else ""
     if not cancel and condition["reason"] == RunState.CANCELLING:
         cancel = "the run that started it is cancelled"
-    return Wishes(cancel, decisions_of(spec.get("decisions") or []))
+    return Wishes(cancel, decisions_of(spec.get("decisions") or []), grant_of(run.get("status", {})))
+
+
+def grant_of(status: Mapping[str, Any]) -> Grant:
+    """Read status.taskLimits."""
+    found = status.get("taskLimits") or {}
+    tags = found.get("tags") or []
+    return Grant(
+        int(found.get("serial", 0)),
+        tuple((entry["name"], int(entry["granted"])) for entry in tags),
+        tuple((entry["name"], entry.get("message", "")) for entry in tags),
+    )
 
 
 def decisions_of(entries: Iterable[Mapping[str, Any]]) -> tuple[Decision, ...]:

@@ -42,7 +42,8 @@ def _follower(plan: Plan, i: int) -> int | None:
 
 
 def _is_simple(task: TaskPlan) -> bool:
-    return not task.checked and not task.beside and not task.resources and task.trigger is triggers.all_successful
+    told_late = task.checked or task.beside or task.resources or task.limited
+    return not told_late and task.trigger is triggers.all_successful
 
 
 def next_inputs(run: Run, key: Key, after: int, ref: int) -> dict[str, Input] | None:
