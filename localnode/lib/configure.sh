@@ -98,6 +98,10 @@ write_registries() {
   # takes no file without it.
   local nowhere=http://127.0.0.1:1/not-in-this-node-use-localnode-load
   printf 'server = "%s"\n[host."%s"]\n' "$nowhere" "$nowhere" >"$home/registries/_default/hosts.toml"
+  # But for one that somebody runs on this very machine, at the usual port.
+  local own=127.0.0.1:5000
+  mkdir -p "$home/registries/$own"
+  printf 'server = "http://%s"\n[host."http://%s"]\n' "$own" "$own" >"$home/registries/$own/hosts.toml"
 }
 
 # No image is ever collected: what is not on a registry cannot be fetched again.

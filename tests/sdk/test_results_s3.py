@@ -46,8 +46,8 @@ class Endpoint:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """An S3 endpoint with a bucket "results". It is built when it is not there: a test without it has failed."""
-    script = Path(__file__).parents[2] / "scripts" / "s3-endpoint"
-    program = subprocess.run([script], check=True, capture_output=True, text=True).stdout.strip()
+    script = Path(__file__).parents[2] / "scripts" / "go-program"
+    program = subprocess.run([script, "tests/s3"], check=True, capture_output=True, text=True).stdout.strip()
     folder = tmp_path_factory.mktemp("s3")
     (folder / "results").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as free:

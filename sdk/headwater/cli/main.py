@@ -8,8 +8,11 @@ import typer
 
 from headwater import __version__
 from headwater.cli.backfill import backfill
+from headwater.cli.build import build
 from headwater.cli.control import approve, cancel, mark, reject, restart
+from headwater.cli.register import register
 from headwater.cli.run import run
+from headwater.cli.start import start
 from headwater.cli.watch import watch
 from headwater.core.errors import HeadwaterError
 
@@ -20,6 +23,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(run)
+app.command()(build)
+app.command()(register)
+app.command()(start)
 app.command()(watch)
 app.command()(backfill)
 for verb in (cancel, approve, reject, mark, restart):

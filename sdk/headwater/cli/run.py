@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +12,10 @@ from rich.live import Live
 from rich.table import Table
 
 from headwater.cli.console import console, interruptible
+from headwater.cli.loading import load
 from headwater.cli.tasks import task_table
 from headwater.cli.values import parse_parameters, read_parameters
-from headwater.core.entrypoint import load_flow
-from headwater.core.errors import EntrypointError, HeadwaterError
+from headwater.core.errors import HeadwaterError
 from headwater.core.flow import Flow
 from headwater.core.states import State
 from headwater.engine.events import Event
@@ -47,21 +46,10 @@ def run(
 ) -> None:
     """Run a flow here and print how each task ended; exit 0 on success, 1 on failure, 2 when it cannot run."""
     given = {**(read_parameters(param_file) if param_file is not None else {}), **parse_parameters(param or [])}
-    flow = _load(entrypoint)
+    flow = load(entrypoint)
     with interruptible("interrupted"):
         state = _watched(flow, given, _executor(executor) or flow.executor)
     raise typer.Exit(0 if state.is_successful() else 1)
-
-
-def _load(entrypoint: str) -> Flow:
-    """Import the flow; what its module raises on import is shown from the user's own lines on."""
-    try:
-        return load_flow(entrypoint)
-    except HeadwaterError:
-        raise
-    except (Exception, SystemExit) as error:
-        tail = traceback.format_exception(type(error), error, error.__traceback__)
-        raise EntrypointError(f'"{entrypoint}" cannot be imported:\n{"".join(tail[-3:]).rstrip()}') from None
 
 
 def _executor(name: ExecutorName | None) -> Executor | None:

@@ -344,6 +344,47 @@ class Flow(FlowView):
             task_states=task_states,
         )
 
+    def register(
+        self,
+        project_name: str | None = None,
+        *,
+        image: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        execution: Mapping[str, Any] | None = None,
+        set_schedule_active: bool = True,
+        pin: bool = True,
+        resolve: bool = False,
+        force: bool = False,
+        timeout_seconds: float = 300.0,
+        context: str | None = None,
+    ) -> str | None:
+        """Put the flow into a cluster, as the Flow resource of its name in the namespace *project_name*.
+
+        Without an *image* the flow's file goes along, and the modules beside it that it imports. *parameters* lie over
+        the defaults in the code, *execution* is `spec.execution` (such as `{"workers": 4}`), the flow's schedule
+        becomes `spec.schedules`, suspended unless *set_schedule_active*. The image's tag is replaced by its digest
+        where its registry tells it and *pin* is set; with *resolve* the cluster looks it up anew. Fields that somebody
+        else manages are taken over with *force* only. Without *project_name* the namespace is kubeconfig's own,
+        *context* names one of kubeconfig's.
+
+        Waits up to *timeout_seconds*, with 0 not at all, and returns the version's name, such as `etl-v3`; a flow that
+        has not changed keeps its version. Raises FlowError and ParameterError for a flow that cannot be registered,
+        and ClusterError when the cluster refuses it or its version cannot run.
+        """
+        from headwater.registering.register import Options, register_flow
+
+        options = Options(
+            image=image,
+            parameters=parameters or {},
+            execution=execution or {},
+            active=set_schedule_active,
+            pin=pin,
+            resolve=resolve,
+            force=force,
+            seconds=timeout_seconds,
+        )
+        return register_flow(self, project_name, context, options)
+
 
 def _building() -> Flow | None:
     flow: Flow | None = context.get("flow")

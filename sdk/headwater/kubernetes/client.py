@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,11 +78,34 @@ class Cluster:
         call = functools.partial(self._api.patch_namespaced_custom_object, body=body, _content_type=kind)
         return dict(self._call(call, plural, name))
 
-    def follow(self, plural: str, name: str) -> Iterator[dict[str, Any]]:
-        """Yield an object as it is, and again whenever it changes; ends when it is deleted."""
+    def apply(self, plural: str, manifest: dict[str, Any], manager: str, force: bool = False) -> dict[str, Any]:
+        """Make one of our objects, or change the fields that are *manager*'s, by server-side apply; return what it is
+        then. Fields that somebody else manages, with another value, are taken over with *force* only."""
+        name, kind = manifest["metadata"]["name"], "application/apply-patch+yaml"
+        call = functools.partial(
+            self._api.patch_namespaced_custom_object,
+            body=manifest,
+            field_manager=manager,
+            force=force,
+            _content_type=kind,
+        )
+        self._call(call, plural, name)
+        return self.get(plural, name)  # the library drops the answer where the object was made
+
+    def find(self, plural: str, name: str) -> dict[str, Any] | None:
+        """Return one of our objects, None where there is none of its name."""
+        found = self._call(functools.partial(self._list, field_selector=f"metadata.name={name}"), plural, name)
+        return next(iter(found["items"]), None)
+
+    def _list(self, group: str, version: str, namespace: str, plural: str, _: str, **more: Any) -> Any:
+        return self._api.list_namespaced_custom_object(group, version, namespace, plural, **more)
+
+    def follow(self, plural: str, name: str, seconds: float | None = None) -> Iterator[dict[str, Any]]:
+        """Yield an object as it is, and again whenever it changes; ends when it is deleted, or after *seconds*."""
         current = self.get(plural, name)
         yield current
-        while True:
+        end = None if seconds is None else time.monotonic() + seconds
+        while end is None or time.monotonic() < end:
             stream = self._watch.Watch().stream(
                 self._api.list_namespaced_custom_object,
                 GROUP,
@@ -89,7 +114,7 @@ class Cluster:
                 plural,
                 field_selector=f"metadata.name={name}",
                 resource_version=current["metadata"]["resourceVersion"],
-                timeout_seconds=300,
+                timeout_seconds=300 if end is None else max(1, min(300, math.ceil(end - time.monotonic()))),
             )
             try:
                 for event in stream:
@@ -112,6 +137,16 @@ class Cluster:
             raise ClusterError(f"The API server does not answer: {error}") from None
 
     def _explain(self, error: Any, plural: str, name: str) -> ClusterError:
+        if error.status == 404 and "namespaces" in _words(error):
+            return ClusterError(
+                f'There is no namespace "{self.namespace}"; a project is a namespace. Whoever may makes it with '
+                f"`kubectl create namespace {self.namespace}`."
+            )
+        if error.status == 409 and "conflict with" in _words(error):
+            return ClusterError(
+                f'{plural} "{name}" in namespace "{self.namespace}": somebody else manages fields of it, with other '
+                f"values: {' '.join(_words(error).split())}. Change them there, or take them over with --force."
+            )
         if error.status == 404:
             return ClusterError(
                 f'There is no {plural.removesuffix("s")} "{name}" in namespace "{self.namespace}" '

@@ -1,0 +1,256 @@
+"""What a flow becomes when it is registered, and what is refused before anything is applied."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import oras.client
+import pytest
+
+from headwater import Flow, Parameter, task
+from headwater.cli.register import as_yaml
+from headwater.core.entrypoint import load_flow
+from headwater.core.errors import FlowError, ParameterError
+from headwater.registering.apply import _outcome, verdict
+from headwater.registering.building import Builder, BuildError, containerfile, find_builder
+from headwater.registering.digest import DigestError, _log_in, address, pinned
+from headwater.registering.manifest import flow_manifest
+from headwater.registering.place import MOST_BYTES, Place, place_of
+from headwater.schedules import CronSchedule, IntervalClock, Schedule
+
+PLACE = Place("flow.py:flow", {"flow.py": "x = 1"})
+CODE = "from headwater import Flow, task\n\n@task\ndef one(): ...\n\nwith Flow('f') as flow:\n    one()\n"
+
+
+def parametrized(**more: Any) -> Flow:
+    @task
+    def say(day: Any, count: Any) -> None: ...
+
+    with Flow("nightly", **more) as flow:
+        say(Parameter("day", required=True), Parameter("count", default=1))
+    return flow
+
+
+def test_a_manifest_says_what_the_flow_says() -> None:
+    flow = parametrized(schedule=CronSchedule("0 5 * * *"))
+    found = flow_manifest(flow, PLACE, parameters={"day": "x"}, execution={"workers": 2}, active=False)
+    assert found == {
+        "apiVersion": "headwater.dev/v1alpha1",
+        "kind": "Flow",
+        "metadata": {"name": "nightly"},
+        "spec": {
+            "entrypoint": "flow.py:flow",
+            "source": {"files": {"flow.py": "x = 1"}},
+            "schedules": [{"name": "clock-1", "cron": "0 5 * * *", "timeZone": "UTC", "suspend": True}],
+            "parameters": {"day": "x"},
+            "execution": {"workers": 2},
+        },
+    }
+
+
+def test_a_name_that_no_object_can_have_stays_as_title() -> None:
+    found = flow_manifest(Flow("Tabela x (prod)"), Place("a.b:flow"), image="acme/etl:1")
+    assert found["metadata"]["name"].startswith("tabela-x-prod-")
+    assert found["spec"] == {"title": "Tabela x (prod)", "image": "acme/etl:1", "entrypoint": "a.b:flow"}
+
+
+HOURLY = timedelta(hours=1)
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no such parameter": (None, {"dya": 1}, "unexpected parameters: dya"),
+    "no JSON": (None, {"day": {1, 2}}, 'parameter "day" cannot be written as JSON'),
+    "a clock without a required one": (
+        Schedule([IntervalClock(HOURLY, parameter_defaults={"day": 1}), IntervalClock(HOURLY)]),
+        {},
+        r'required parameters: day.*"clock-2".*parameter_defaults',
+    ),
+    "a clock with an unknown one": (
+        Schedule([IntervalClock(HOURLY, parameter_defaults={"day": 1, "x": 1})]),
+        {},
+        "unexpected parameters: x",
+    ),
+    "no schedule": ("@daily", {}, "give one of headwater.schedules"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_no_run_could_have_is_refused(case: str) -> None:
+    schedule, parameters, words = REFUSED[case]
+    with pytest.raises((ParameterError, FlowError), match=words):
+        flow_manifest(parametrized(schedule=schedule), PLACE, parameters=parameters)
+    if schedule is None:
+        flow_manifest(parametrized(), PLACE, parameters={"count": 2})  # the day comes with each run
+
+
+def loaded(folder: Path, **files: str) -> Flow:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return load_flow(f"{folder}/main_{folder.name.replace('-', '_')}.py")
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    """A module's name that no other test uses."""
+    return f"main_{tmp_path.name.replace('-', '_')}"
+
+
+def test_the_files_of_a_flow_go_along(tmp_path: Path, name: str) -> None:
+    beside = f"{name}_beside"
+    flow = loaded(tmp_path, **{name: f"import {beside}\n{CODE}", beside: "y = 1", f"{name}_other": "z = 1"})
+    found = place_of(flow, False, f"{tmp_path}/{name}.py")
+    assert found.entrypoint == f"{name}.py:flow"
+    assert found.files == {f"{name}.py": f"import {beside}\n{CODE}", f"{beside}.py": "y = 1"}
+    assert place_of(flow, False) == found
+    assert place_of(flow, True) == Place(f"{name}.py:flow")
+
+
+def test_a_package_beside_a_flow_asks_for_an_image(tmp_path: Path, name: str) -> None:
+    package = tmp_path / f"{name}_lib"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    flow = loaded(tmp_path, **{name: f"import {name}_lib\n{CODE}"})
+    with pytest.raises(FlowError, match=rf"imports {name}_lib/__init__.py.*headwater build"):
+        place_of(flow, False)
+    assert place_of(flow, True).entrypoint == f"{name}.py:flow"
+
+
+def test_a_flow_that_is_too_large_asks_for_an_image(tmp_path: Path, name: str) -> None:
+    flow = loaded(tmp_path, **{name: CODE + "#" * MOST_BYTES})
+    with pytest.raises(FlowError, match=r"1 files with .* bytes.*headwater build"):
+        place_of(flow, False)
+
+
+def test_a_flow_in_a_package_is_found_by_its_module(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / f"{name}_pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "flows.py").write_text(CODE)
+    monkeypatch.syspath_prepend(tmp_path)
+    target = f"{name}_pack.flows"
+    flow = load_flow(target)
+    assert place_of(flow, True, f"{target}:flow") == Place(f"{target}:flow")
+    with pytest.raises(FlowError, match="build an image"):
+        place_of(flow, False, target)
+
+
+def test_a_flow_that_pods_could_not_find_is_told() -> None:
+    with pytest.raises(FlowError, match="no global variable of a module"):
+        place_of(parametrized(), False)
+
+
+def test_register_does_nothing_where_the_file_is_loaded_for_a_run(tmp_path: Path, name: str) -> None:
+    assert loaded(tmp_path, **{name: f"{CODE}flow.register('sales')\n"}).name == "f"
+
+
+def test_register_in_the_block_of_the_flow_is_refused() -> None:
+    with pytest.raises(FlowError, match="inside its own `with` block"), Flow("f") as flow:
+        flow.register("sales")
+
+
+def test_import_of_headwater_loads_nothing_of_it() -> None:
+    code = "import sys, headwater; print([m for m in sys.modules if m.startswith(('headwater.registering', 'oras'))])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_files_are_readable_in_yaml() -> None:
+    text = as_yaml(flow_manifest(Flow("f"), Place("flow.py:flow", {"flow.py": "a = 1\nb = 2\n"})))
+    assert "      flow.py: |\n        a = 1\n        b = 2\n" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("etl:1", "registry-1.docker.io/library/etl:1"),
+        ("acme/etl", "registry-1.docker.io/acme/etl"),
+        ("docker.io/acme/etl:1", "registry-1.docker.io/acme/etl:1"),
+        ("ghcr.io/acme/etl:1", "ghcr.io/acme/etl:1"),
+        ("localhost:5000/etl", "localhost:5000/etl"),
+        ("localhost/etl", "localhost/etl"),
+    ],
+)
+def test_an_image_without_a_registry_is_of_docker_hub(image: str, found: str) -> None:
+    assert address(image) == found
+
+
+def test_a_digest_is_kept_and_a_registry_that_is_away_is_told() -> None:
+    assert pinned("acme/etl@sha256:1") == "acme/etl@sha256:1"
+    with pytest.raises(DigestError, match=r"127\.0\.0\.1:1/etl:1 cannot be asked"):
+        pinned("127.0.0.1:1/etl:1")
+
+
+@pytest.mark.parametrize(
+    ("image", "key"), [("acme/etl:1", "https://index.docker.io/v1/"), ("127.0.0.1:1/etl:1", "127.0.0.1:1")]
+)
+def test_the_credentials_of_docker_login_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str, key: str
+) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(json.dumps({"auths": {key: {"auth": "YTpi"}}}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    client = oras.client.OrasClient()
+    _log_in(client, client.get_container(address(image)))
+    assert client.auth._basic_auth == "YTpi"
+
+
+def test_a_folder_is_built_as_what_is_in_it() -> None:
+    plain = containerfile("base", {"flow.py"})
+    assert plain.startswith("FROM base\n")
+    assert "pip" not in plain
+    assert plain.endswith("USER 10001\n")
+    full = containerfile("base", {"flow.py", "requirements.txt", "pyproject.toml"})
+    assert full.index("requirements.txt") < full.index("COPY . /flow") < full.index("pip install --no-cache-dir /flow")
+
+
+def test_a_builder_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match="No builder of images works here"):
+        find_builder()
+    with pytest.raises(BuildError, match="no podman on the PATH"):
+        find_builder("podman")
+    with pytest.raises(BuildError, match="no folder"):
+        Builder("podman").build(tmp_path / "none", "a:1", "base")
+
+
+def flow_with(generation: int, seen: int, **conditions: str) -> dict[str, Any]:
+    said = [{"type": k, "status": v, "reason": "R", "message": f"because {k}"} for k, v in conditions.items()]
+    return {
+        "metadata": {"name": "f", "generation": generation},
+        "status": {"observedGeneration": seen, "conditions": said},
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("InspectionFailed", "cannot run; version 3 stays current"),
+        ("InvalidSchedule", "unchanged, version 3, but not all of its schedules make runs"),
+    ],
+)
+def test_what_is_wrong_is_said_as_what_it_is(reason: str, words: str) -> None:
+    flow = flow_with(2, 2, Ready="False", Stalled="True")
+    flow["metadata"] |= {"uid": "u", "generation": 2}
+    flow["status"]["currentVersion"] = {"number": 3}
+    flow["status"]["conditions"][1]["reason"] = reason
+    found = _outcome("sales", flow, flow, "because Stalled")
+    assert (found.words, found.problem, found.number) == (words, "because Stalled", 3)
+
+
+@pytest.mark.parametrize(
+    ("flow", "found"),
+    [
+        (flow_with(2, 2, Ready="True"), ""),
+        (flow_with(2, 1, Ready="True"), None),
+        (flow_with(1, 1, Ready="False", Stalled="True"), "because Stalled"),
+        (flow_with(1, 1, Ready="Unknown", Reconciling="True"), None),
+        ({"metadata": {"name": "f", "generation": 1}}, None),
+    ],
+)
+def test_only_what_the_operator_says_of_this_very_spec_counts(flow: dict[str, Any], found: str | None) -> None:
+    assert verdict(flow) == found
+    flow["metadata"]["annotations"] = {"headwater.dev/resolve-image": "now"}
+    assert verdict(flow) is None
