@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from simulation.play import run_stories
-from simulation.stories import STORIES
+from simulation.stories import STORIES as OF_RUNS
+from simulation.stories_of_will import STORIES as OF_WILL
+
+STORIES = (*OF_RUNS, *OF_WILL)
 
 
 @pytest.fixture

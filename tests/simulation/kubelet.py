@@ -149,7 +149,11 @@ class Kubelet:
                 self.world.violate(f"{self.name} runs with another run's parameters: {given} instead of {wrong}")
         pods = handover["provisioner"] == "Pods"
         news: Manifest = {}
+        cancelled = False
         for step in range(int(given.get("seconds", 2))):
+            cancelled = self._is_cancelled()
+            if cancelled:
+                break
             while pods and not self._helped():
                 await asyncio.sleep(0.2)
                 self.pod()
@@ -158,16 +162,21 @@ class Kubelet:
                 news = {"timeline": {"firstTaskAt": timestamp(self.world.now())}}
             if await self._write(FLOW_RUN, {**news, "progress": {"text": f"{step}/9"}}, patience=0.0):
                 news = {}
-        failed = bool(given.get("fail"))
-        words = "a task failed" if failed else "all tasks succeeded"
+        failed = bool(given.get("fail")) or cancelled
+        state = "Cancelled" if cancelled else "Failed" if failed else "Success"
         report = {
-            "state": "Failed" if failed else "Success",
-            "message": words,
+            "state": state,
+            "message": f"it is {state}",
             "finishedAt": timestamp(self.world.now()),
         }
         if not (self.world.faulty and self.world.random.random() < 0.15):
             await self._write(FLOW_RUN, {**news, "report": report})
         self.end(int(failed), report)
+
+    def _is_cancelled(self) -> bool:
+        """Whether the run, or one that it hangs from, is to end, as the runner sees it in its own resource."""
+        run = self.world.objects.get((FLOW_RUN.name, self.namespace, self.owner["name"]))
+        return run is not None and run["spec"].get("cancel") == "Cancel"
 
     def _helped(self) -> bool:
         """Whether a worker of this attempt is connected."""

@@ -99,6 +99,10 @@ class Teller:
             self.world.expected.pop((self.namespace, name), None)
         self.world.delete(kind, self.namespace, name)
 
+    def cancel(self, run: str, how: str) -> None:
+        spec = self.world.get(FLOW_RUN, self.namespace, run)["spec"]
+        self.world.edit(FLOW_RUN, self.namespace, run, **{**spec, "cancel": how})
+
     def crash(self, pod: Manifest) -> None:
         """End a pod the hard way."""
         self.world.note(f"by hand: {pod['metadata']['name']} is out of memory")
