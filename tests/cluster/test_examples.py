@@ -37,6 +37,67 @@ def test_limits(project: Any) -> None:
     assert begun["urgent"] < begun["tuesday"]
 
 
+def headwater(project: Any, environment: dict[str, str], *args: str) -> str:
+    command = [*HEADWATER, *args, "-n", project.name]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_schedules(project: Any, environment: dict[str, str]) -> None:
+    project.kubectl("apply", "-f", str(EXAMPLES / "schedules"))
+    project.kubectl("wait", "--for=condition=Ready", "flow/figures", "--timeout=60s")
+    status = project.get("flow", "figures")["status"]
+    coming = {entry["name"]: "nextRunTime" in entry for entry in status["schedules"]}
+    assert coming == {"office": True, "half-daily": True, "month-end": True, "fair": False}
+    told = headwater(
+        project,
+        environment,
+        *("backfill", "figures", "--schedule", "month-end", "--from", "2026-08-01", "--to", "2026-10-31"),
+    )
+    made = [line.split()[1] for line in told.splitlines() if line.startswith("made")]
+    meant = [project.finish(name)["spec"]["scheduledTime"][:16] for name in made]
+    assert meant == ["2026-08-28T22:00", "2026-09-25T22:00", "2026-10-30T22:00"]
+    assert project.get("flowrun", made[0])["spec"]["parameters"] == {"region": "the Americas"}
+    run = project.get("flowrun", made[0])["status"]["attempt"]["podName"]
+    assert "The figures of the Americas for 2026-08-28 22:00." in project.kubectl("logs", run).stdout
+    # The clock's own run, soon.
+    soon = '[{"op": "add", "path": "/spec/schedules/-", "value": {"name": "soon", "interval": "1s"}}]'
+    project.kubectl("patch", "flow", "figures", "--type=json", "-p", soon)
+    project.until("a run", lambda: project.list("flowruns", "-l", "headwater.dev/schedule=soon"))
+    project.kubectl("patch", "flow", "figures", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+
+
+def test_arrival(project: Any, environment: dict[str, str]) -> None:
+    project.kubectl("apply", "-f", str(EXAMPLES / "arrival"))
+    runs = [project.finish(name) for name in ("orders", "orders-seen-twice")]
+    assert [condition_of(run["status"]) for run in runs] == ["Success"] * 2
+    assert sum("attempt" in run["status"] for run in runs) == 1
+    headwater(project, environment, "start", "arrival", "--param", "file=orders.csv", "--key", "orders.csv", "--watch")
+    assert sum("attempt" in run["status"] for run in project.list("flowruns")) == 1
+
+
+def test_parent(project: Any) -> None:
+    project.kubectl("apply", "-f", str(EXAMPLES / "parent"))
+    run = project.finish("all-airports-1", 180)
+    assert condition_of(run["status"]) == "Success"
+    children = [child for child in project.list("flowruns") if child["spec"]["flow"] == "landings"]
+    assert sorted(child["spec"]["parameters"]["airport"] for child in children) == ["Bern", "Geneva", "Zurich"]
+    assert {condition_of(child["status"]) for child in children} == {"Success"}
+    assert "3 runs have ended." in project.kubectl("logs", "all-airports-1-a1").stdout
+
+
+def test_approval(project: Any, environment: dict[str, str]) -> None:
+    project.kubectl("apply", "-f", str(EXAMPLES / "approval"))
+    _, words = project.until("it is paused", lambda: (s := project.state("release-7"))[0] == "Paused" and s)
+    assert "headwater approve release-7 deploy" in words
+    headwater(project, environment, "approve", "release-7", "deploy")
+    run = project.finish("release-7")
+    assert condition_of(run["status"]) == "Success"
+    log = project.kubectl("logs", "release-7-a1").stdout
+    assert log.index("site-7 is live.") < log.index("site-7 is tidied up.")
+
+
 def condition_of(status: dict[str, Any]) -> str:
     return next(str(c["reason"]) for c in status["conditions"] if c["type"] == "Succeeded")
 

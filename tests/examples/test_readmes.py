@@ -18,7 +18,7 @@ PAGES = sorted((ROOT / "examples").glob("*/README.md"))
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # How commands begin that need a cluster.
-CLUSTER = ("kubectl", "sed", "localnode/")
+CLUSTER = ("kubectl", "sed", "localnode/", *(f"headwater {verb}" for verb in ("approve", "backfill", "start", "watch")))
 
 
 def typed(page: Path) -> list[tuple[str, str]]:
@@ -38,7 +38,15 @@ def _split(part: str) -> tuple[str, str]:
 
 
 def test_there_are_pages() -> None:
-    assert [page.parent.name for page in PAGES] == ["aircraft", "hello", "limits"]
+    assert [page.parent.name for page in PAGES] == [
+        "aircraft",
+        "approval",
+        "arrival",
+        "hello",
+        "limits",
+        "parent",
+        "schedules",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
@@ -58,7 +66,7 @@ def test_what_is_typed_gives_what_is_shown(page: Path, database_file: Path) -> N
 def test_every_file_that_is_named_is_there(page: Path) -> None:
     files = [word for command, _ in typed(page) for word in shlex.split(command) if word.startswith("examples/")]
     assert files
-    assert [file for file in files if not (ROOT / file).exists()] == []
+    assert [file for file in files if not (ROOT / file.partition(":")[0]).exists()] == []
 
 
 def test_the_data_packages_are_installed_in_the_versions_of_the_image() -> None:
