@@ -1,0 +1,2 @@
+obj.spec.cancel = "Terminate"
+return obj
