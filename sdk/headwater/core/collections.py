@@ -15,7 +15,7 @@ from headwater.core.mapping import Marker
 from headwater.core.task import RESERVED_ARGUMENTS, Task
 
 if TYPE_CHECKING:
-    from headwater.core.flow import Flow
+    from headwater.core.flow_build import FlowBuild
 
 COLLECTIONS = (list, tuple, set, frozenset, dict)
 LOOKED_INTO = (*COLLECTIONS, Marker)
@@ -90,13 +90,13 @@ class Dict(Task):
         return dict(zip(keys, values, strict=True))
 
 
-def as_task(value: Any, flow: Flow) -> Task:
+def as_task(value: Any, flow: FlowBuild) -> Task:
     """Return a task for a value: itself, one that gathers what it holds, or a Constant."""
     gathered = gather_tasks(value, flow)
     return gathered if isinstance(gathered, Task) else Constant(gathered)
 
 
-def gather_tasks(value: Any, flow: Flow) -> Any:
+def gather_tasks(value: Any, flow: FlowBuild) -> Any:
     """Return a value with each collection that holds a task made a task of the flow; a plain value stays as it is.
 
     Raises TypeError for a collection that holds a task and itself, and for marks inside collections.
@@ -110,7 +110,7 @@ def gather_tasks(value: Any, flow: Flow) -> Any:
     return made.get(id(value), value)
 
 
-def _gathered(holder: Any, made: dict[int, Task], flow: Flow) -> Task:
+def _gathered(holder: Any, made: dict[int, Task], flow: FlowBuild) -> Task:
     def now(item: Any) -> Any:
         return made.get(id(item), item)
 

@@ -1,4 +1,4 @@
-"""Looking at a flow: its tasks, edges and orders. `Flow` adds how they come about."""
+"""Looking at a flow: its tasks, edges and orders. `FlowBuild` adds how they come about."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from headwater.core.options import DEFAULTS, TaskOptions, check_retries, check_r
 from headwater.core.tags import current_tags
 
 if TYPE_CHECKING:
-    from headwater.core.flow import Flow
+    from headwater.core.flow_build import FlowBuild
 
 # Arguments of a call that belong to the flow, not to the task's function.
 RESERVED_ARGUMENTS = ("upstream_tasks", "flow", "task_args", "mapped")
@@ -171,7 +171,7 @@ class Task(Operand):
         *args: Any,
         mapped: bool = False,
         upstream_tasks: Iterable[Any] | None = None,
-        flow: Flow | None = None,
+        flow: FlowBuild | None = None,
         task_args: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Task:
@@ -189,7 +189,7 @@ class Task(Operand):
         self,
         *args: Any,
         upstream_tasks: Iterable[Any] | None = None,
-        flow: Flow | None = None,
+        flow: FlowBuild | None = None,
         task_args: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Task:
@@ -204,7 +204,7 @@ class Task(Operand):
         *args: Any,
         mapped: bool = False,
         upstream_tasks: Iterable[Any] | None = None,
-        flow: Flow | None = None,
+        flow: FlowBuild | None = None,
         **kwargs: Any,
     ) -> Self:
         """Add this very task, not a copy, to the flow, bound to these arguments."""
@@ -225,20 +225,20 @@ class Task(Operand):
         return other(self, **kwargs)
 
     def set_upstream(
-        self, task: object, flow: Flow | None = None, key: str | None = None, mapped: bool = False
+        self, task: object, flow: FlowBuild | None = None, key: str | None = None, mapped: bool = False
     ) -> None:
         """Run *task* before this one; with a *key*, hand its result over as that argument."""
         self._flow(flow).add_edge(task, self, key=key, mapped=mapped)
 
     def set_downstream(
-        self, task: Task, flow: Flow | None = None, key: str | None = None, mapped: bool = False
+        self, task: Task, flow: FlowBuild | None = None, key: str | None = None, mapped: bool = False
     ) -> None:
         """Run *task* after this one; with a *key*, hand it this task's result as that argument."""
         self._flow(flow).add_edge(self, task, key=key, mapped=mapped)
 
     def set_dependencies(
         self,
-        flow: Flow | None = None,
+        flow: FlowBuild | None = None,
         upstream_tasks: Iterable[Any] | None = None,
         downstream_tasks: Iterable[Any] | None = None,
         keyword_tasks: Mapping[str, Any] | None = None,
@@ -248,7 +248,7 @@ class Task(Operand):
         """Say what this task waits for, what waits for it, and what its arguments are."""
         self._flow(flow).set_dependencies(self, upstream_tasks, downstream_tasks, keyword_tasks, mapped, validate)
 
-    def _flow(self, flow: Flow | None) -> Flow:
+    def _flow(self, flow: FlowBuild | None) -> FlowBuild:
         found = flow or context.get("flow")
         if found is None:
             raise FlowError(

@@ -8,10 +8,10 @@ from headwater.core.errors import FlowError
 from headwater.core.options import check_retries
 
 if TYPE_CHECKING:
-    from headwater.core.flow import Flow
+    from headwater.core.flow_view import FlowView
 
 
-def check_flow(flow: Flow) -> None:
+def check_flow(flow: FlowView) -> None:
     """Raise FlowError for a cycle, an argument that nothing fills, retries without a delay, a slug used twice."""
     flow.sorted_tasks()
     for task in flow.tasks:
@@ -30,7 +30,7 @@ def check_flow(flow: Flow) -> None:
     _check_slugs(flow)
 
 
-def _check_slugs(flow: Flow) -> None:
+def _check_slugs(flow: FlowView) -> None:
     # Slugs may be assigned after a task was added.
     slugs = flow.slugs
     if len(set(slugs.values())) == len(slugs):
