@@ -45,11 +45,15 @@ class WorkQueue:
         self._failures: dict[WorkKey, int] = {}
         self._changed = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def start(self) -> None:
+        self._stopping = False
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
 
     async def stop(self) -> None:
+        """End the workers where they are; even one whose *reconcile* was not to be cancelled begins no other key."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,8 +92,10 @@ class WorkQueue:
                         self._active[key] = time.monotonic()
                         return key
                     continue
+                # Not wait_for: in Python 3.11 it can lose a cancelling, and the worker would never end.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._changed.wait()
 
     def _pause(self) -> float | None:
         """Seconds until a key may be due; 0 when one is; None when there is none."""
@@ -106,7 +112,7 @@ class WorkQueue:
         return key
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopping:
             key = await self._take()
             try:
                 again = await self._reconcile(key)

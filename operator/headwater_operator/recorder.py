@@ -105,8 +105,10 @@ class Recorder:
                 continue
             self._changed.clear()
             pause = min((held.due - now for held in self._waiting.values()), default=None)
+            # Not wait_for: in Python 3.11 it can lose a cancelling, and the recorder would never end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
 
     async def _try(self, key: Key, held: _Waiting) -> None:
         try:

@@ -61,6 +61,10 @@ def test_an_operator_that_was_away_makes_up_for_what_was_missed(project: Any, op
         "-n", operator, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force"
     )
     kubectl("-n", operator, "scale", "deployment/headwater-operator", "--replicas=0")
+    # The Deployment may have begun another in between, which works until it is gone.
+    kubectl(
+        "-n", operator, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator", "--timeout=60s"
+    )
     before = datetime.now(UTC)
     time.sleep(25)
     kubectl("-n", operator, "scale", "deployment/headwater-operator", "--replicas=1")

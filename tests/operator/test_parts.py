@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import kopf
@@ -312,6 +313,58 @@ def test_the_queue_repeats_failures_and_asked_for_looks() -> None:
         return log
 
     assert asyncio.run(scenario()) == ["a"] * 4
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_the_queue_stops_also_in_the_moment_in_which_keys_come(turns: int) -> None:
+    """A worker that is woken and cancelled in the same turn of the event loop must not lose the cancelling."""
+
+    async def scenario() -> list[str]:
+        log: list[str] = []
+
+        async def reconcile(key: WorkKey) -> float | None:
+            log.append(key.name)
+            return None
+
+        queue = WorkQueue(reconcile, workers=4)
+        queue.start()
+        await queue.add(WorkKey("FlowRun", "sales", "later"), 60.0)
+        await asyncio.sleep(0.01)
+        for name in "abcd":
+            await queue.add(WorkKey("FlowRun", "sales", name))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopping = asyncio.create_task(queue.stop())
+        done, _ = await asyncio.wait([stopping], timeout=5)
+        assert done, "a worker lives on"
+        stopped = list(log)
+        await queue.add(WorkKey("FlowRun", "sales", "late"))
+        await asyncio.sleep(0.01)
+        assert log == stopped
+        return log
+
+    assert "later" not in asyncio.run(scenario())
+
+
+def test_the_queue_begins_nothing_new_when_what_it_calls_was_not_to_be_cancelled() -> None:
+    async def scenario() -> list[str]:
+        log: list[str] = []
+
+        async def reconcile(key: WorkKey) -> float | None:
+            log.append(key.name)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return 0.0
+
+        queue = WorkQueue(reconcile, workers=1)
+        queue.start()
+        for name in "ab":
+            await queue.add(WorkKey("FlowRun", "sales", name))
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(queue.stop(), 5)
+        return log
+
+    assert asyncio.run(scenario()) == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,8 @@ async def run_async(drive: Drive, begin: Event, session: Session) -> None:
             drive.post(await asyncio.to_thread(drive.answer))
             continue
         delay = None if drive.next_alarm is None else max(0.0, drive.next_alarm - time.time())
+        # Not wait_for: in Python 3.11 it can lose a cancelling that comes together with a change.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(drive._changed.wait(), delay)
+            async with asyncio.timeout(delay):
+                await drive._changed.wait()
         drive.wake(time.time())
