@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headwater_operator.kinds import POD
-from headwater_operator.plans import Delete
+from headwater_operator.plans import Delete, Plan
 from headwater_operator.runs.cancel import DEEPEST, Wish, wish_of
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
@@ -70,6 +70,22 @@ def test_a_runner_that_has_not_started_need_not_be_asked(see, decide, make) -> N
     waiting = make.pod("etl-1-a1", "runner", "Pending", state={"waiting": {"reason": "ImagePullBackOff"}})
     made = decide(see(Wish("Cancel", "etl-1"), pods=[waiting]))
     assert made.delete == (Delete(POD, "etl-1-a1"),)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["starts", "killed"])
+def test_a_runner_that_starts_while_it_is_being_deleted_is_cancelled(see, decide, condition, make, ended) -> None:
+    """The kubelet had begun to start it when its pod was taken away."""
+    at = {"startedAt": "2026-11-23T12:00:09Z"}
+    runner = make.runner("Running", state={"running": at})
+    if ended:
+        runner = make.runner("Failed", state={"terminated": {"exitCode": 137, "reason": "Error", **at}})
+    runner["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:08Z"
+    made = decide(see(Wish("Cancel", "etl-1"), pods=[runner]))
+    if not ended:
+        assert made == Plan(), "its pod is going"
+        return
+    words = "cancelled before its first task began (spec.cancel: Cancel)"
+    assert condition(made.status, "Succeeded") == ("False", "Cancelled", words)
 
 
 def test_a_run_that_has_not_begun_never_does(make, decide, condition) -> None:

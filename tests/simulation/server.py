@@ -259,7 +259,8 @@ class Server:
         made = self.get(kind, namespace, name)
         if uid is not None and made["metadata"]["uid"] != uid:
             raise ApiError(409, "Conflict", "the UID in the precondition does not match")
-        if kind is POD and not has_ended(made) and made.get("status", {}).get("phase") == "Running":
+        # A pod that the kubelet knows takes a while to stop, also while it is only about to start.
+        if kind is POD and not has_ended(made) and "status" in made:
             if "deletionTimestamp" not in made["metadata"]:
                 made["metadata"]["deletionTimestamp"] = timestamp(self.now())
                 self._put(made, "MODIFIED")
@@ -268,9 +269,26 @@ class Server:
         self._drop(made)
 
     async def _terminate(self, pod: Manifest) -> None:
+        """Stop a pod; where its container was about to start, it may do so first, and is killed then."""
+        started_at = None
+        if pod["status"]["phase"] == "Pending" and "ContainerCreating" in str(pod["status"]):
+            await self.sleep(0.01, 0.3)
+            started_at = timestamp(self.now())
+            self._say(pod, "Running", running={"startedAt": started_at})
         await self.sleep(0.1, 10.0 if self.faulty else 0.5)
+        if started_at is not None:
+            self._say(pod, "Failed", terminated={"exitCode": 137, "reason": "Error", "startedAt": started_at})
+            await self.sleep(0.01, 0.1)
         if self._is(pod):
             self._drop(self.objects[key_of(pod)])
+
+    def _say(self, pod: Manifest, phase: str, **state: Any) -> None:
+        """Let the kubelet tell of a pod that is being deleted, unless that is gone."""
+        if self._is(pod):
+            made = copy.deepcopy(self.objects[key_of(pod)])
+            made["status"] = {**made["status"], "phase": phase}
+            made["status"]["containerStatuses"] = [{**made["status"]["containerStatuses"][0], "state": state}]
+            self._put(made, "MODIFIED")
 
     def _drop(self, manifest: Manifest) -> None:
         made = self.objects.pop(key_of(manifest))

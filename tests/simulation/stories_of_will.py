@@ -97,6 +97,16 @@ async def runs_cancelled(t: Teller) -> None:
             await t.world.sleep(0, 1)
 
 
+async def runs_cancelled_as_they_start(t: Teller) -> None:
+    """Their containers start although their pods are being deleted by then."""
+    t.flow(workers=t.world.random.choice([0, 2]))
+    await t.ready()
+    for name in ("a", "b", "c"):
+        t.run(name, "Cancelled", seconds=100000)
+        await t.world.until(lambda name=name: "status" in t.world.objects.get(("Pod", t.namespace, f"{name}-a1"), {}))
+        t.cancel(name, "Cancel")
+
+
 async def a_finished_run_cancelled(t: Teller) -> None:
     t.flow()
     t.run("done", "Success")
@@ -142,6 +152,7 @@ STORIES = (
     schedules_beside_each_other,
     scheduled_runs_in_a_queue,
     runs_cancelled,
+    runs_cancelled_as_they_start,
     a_finished_run_cancelled,
     a_queue_cancelled,
     versions_tell_which_is_current,

@@ -64,8 +64,10 @@ def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
 
 
 def _can_hear(seen: Observed) -> bool:
-    """Whether there is a runner that can let finish what runs: one that has not started yet has begun nothing."""
-    return seen.runner is not None and pods.started_at(seen.runner) is not None
+    """Whether there is a runner that can let finish what runs: one that has not started yet has begun nothing, and one
+    that is being deleted, which may start nevertheless, is stopped before it can."""
+    runner = seen.runner
+    return runner is not None and pods.started_at(runner) is not None and "deletionTimestamp" not in runner["metadata"]
 
 
 def _has_begun(seen: Observed) -> bool:

@@ -19,7 +19,8 @@ from headwater_operator.runs.facts import Observed
 def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan:
     """The plan that ends a run: its final state, once and for all.
 
-    While there is a runner pod, what it needed goes with it later; without one it goes now, whoever made it.
+    While there is a runner pod, what it needed goes with it later; without one, or when it is about to go, it goes
+    now, whoever made it.
     """
     status = status_of(seen, state, message + _lost_workers(seen, state), now)
     if state in (RunState.CRASHED, RunState.TIMED_OUT, RunState.CANCELLED) and "report" not in seen.status:
@@ -28,7 +29,8 @@ def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan
     finished_at = report.get("finishedAt") or timestamp(now)
     status["finishedAt"] = finished_at
     status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
-    delete = belongings(seen) if seen.runner is None else ()
+    stays = seen.runner is not None and "deletionTimestamp" not in seen.runner["metadata"]
+    delete = () if stays else belongings(seen)
     return Plan(create=_claim(seen, state, message, finished_at), status=status, delete=delete)
 
 
