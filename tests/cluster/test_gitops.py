@@ -100,6 +100,19 @@ def test_a_run_that_fails_can_be_waited_for(project: Any) -> None:
     project.kubectl("wait", "--for=condition=Stalled", "flowrun/f-1", "--timeout=0s")
 
 
+def test_a_finished_run_that_is_edited_can_be_waited_for(project: Any) -> None:
+    """Its time is set late, or it is cancelled too late: its result stays, and tools see it at once."""
+    project.apply(manifest("Flow", "f", spec()))
+    for name, edit in (("ttl", {"ttlSecondsAfterFinished": 3600}), ("late", {"cancel": "Cancel"})):
+        project.run(name, "f")
+        project.finish(name)
+        project.kubectl("patch", "flowrun", name, "--type=merge", "-p", json.dumps({"spec": edit}))
+        for condition in ("Finished", "Ready", "Succeeded"):
+            project.kubectl("wait", f"--for=condition={condition}", f"flowrun/{name}", "--timeout=20s")
+        (verdict,) = judge([project.get("flowrun", name)])
+        assert (verdict["kstatus"], verdict["health"]) == ("Current", "Healthy")
+
+
 def test_nothing_of_theirs_goes_to_children_and_no_spec_is_written(project: Any) -> None:
     workers = {"execution": {"provisioner": "Pods", "workers": 1}}
     flow = manifest("Flow", "f", {**spec(), **workers}, **THEIRS)

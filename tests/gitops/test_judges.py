@@ -41,6 +41,7 @@ TABLE = {
     "FlowRun-Changed": ("InProgress", "Progressing", "cancel- terminate"),
     "FlowRun-Cancelling": ("InProgress", "Progressing", "cancel- terminate"),
     "FlowRun-Success": ("Current", "Healthy", ""),
+    "FlowRun-Edited": ("Current", "Healthy", ""),
     "FlowRun-Skipped": ("Current", "Healthy", ""),
     "FlowRun-Cancelled": ("Current", "Healthy", "retry-failed"),
     "FlowRun-Failed": ("Failed", "Degraded", "retry-failed"),
@@ -71,6 +72,14 @@ def test_each_state_is_judged_right(verdicts: dict[str, dict[str, Any]], name: s
         assert found["healthMessage"] == found["kstatusMessage"] == conditions["Stalled"]["message"]
     elif name in ("FlowRun-Paused", "FlowRun-Queued", "FlowRun-Pending"):
         assert found["healthMessage"] == conditions["Succeeded"]["message"]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_conditions_are_of_the_generation_that_was_seen(name: str) -> None:
+    """`kubectl wait` goes by that of the condition."""
+    status = OBJECTS[name]["status"]
+    if status["observedGeneration"]:
+        assert {c["observedGeneration"] for c in status["conditions"]} == {status["observedGeneration"]}
 
 
 def test_an_object_without_a_status_is_not_healthy() -> None:

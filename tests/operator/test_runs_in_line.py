@@ -191,7 +191,14 @@ def test_a_run_of_a_gitops_tool_is_compacted_once(see, decide, make) -> None:
 def test_a_finished_run_that_was_edited_is_said_to_be_seen(see, decide, make) -> None:
     run = finished(make)
     run["metadata"]["generation"] = 2
-    assert decide(see(run=run), 10) == Plan(status={"observedGeneration": 2})
+    conditions = [{**condition, "observedGeneration": 2} for condition in run["status"]["conditions"]]
+    assert {c["observedGeneration"] for c in run["status"]["conditions"]} == {1}
+    expected = Plan(status={"observedGeneration": 2, "conditions": conditions})
+    assert decide(see(run=run), 10) == expected, "kubectl wait goes by each condition's generation"
+    run["status"]["observedGeneration"] = 2
+    assert decide(see(run=run), 10) == expected, "also where only the status tells of it"
+    run["status"] |= expected.status
+    assert decide(see(run=run), 10) == Plan()
 
 
 def test_a_run_that_is_replaced_at_once_is_noted_as_begun_before_its_pod_goes(make) -> None:

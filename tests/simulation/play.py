@@ -56,7 +56,8 @@ def check(world: World, looks: int) -> None:
             world.violate(f"{key} is {found}, not {state}: {find(runs[key]['status']['conditions'], 'Succeeded')}")
     objects = [manifest for kind in (FLOW, FLOW_VERSION, FLOW_RUN) for manifest in world.all(kind)]
     for manifest in objects:
-        if manifest["status"]["observedGeneration"] != manifest["metadata"]["generation"]:
+        seen = {condition["observedGeneration"] for condition in manifest["status"]["conditions"]}
+        if {manifest["status"]["observedGeneration"], *seen} != {manifest["metadata"]["generation"]}:
             world.violate(f"{key_of(manifest)} speaks of an old generation")
     for flow in world.all(FLOW):
         if flow["status"].get("runs", {}).get("active"):

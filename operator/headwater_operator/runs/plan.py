@@ -53,10 +53,7 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
 
 def _tidy(seen: Observed, settings: Settings, now: datetime) -> Plan:
     """Workers go at once, the runner with its logs later, and the run when its own time is up."""
-    plan = _tidy_pods(seen, settings, now)
-    generation = seen.run["metadata"]["generation"]
-    if seen.status.get("observedGeneration") != generation:
-        plan = replace(plan, status={"observedGeneration": generation})
+    plan = replace(_tidy_pods(seen, settings, now), status=_seen_anew(seen))
     left = history.left_seconds(seen.run, history.own_ttl_seconds(seen.run), now)
     tracked = history.is_tracked(seen.run)
     if left is None or (tracked and history.is_compact(seen.run)):
@@ -67,6 +64,15 @@ def _tidy(seen: Observed, settings: Settings, now: datetime) -> Plan:
     if tracked:
         return replace(plan, status={**(plan.status or {}), **history.compacted(seen.run, now)})
     return Plan(delete=(Delete(FLOW_RUN, seen.name, uid=seen.run["metadata"]["uid"]),))
+
+
+def _seen_anew(seen: Observed) -> dict[str, Any] | None:
+    """A result stays, and holds for a spec that was edited afterwards too: `kubectl wait` asks each condition for it."""
+    generation = seen.run["metadata"]["generation"]
+    conditions = [{**condition, "observedGeneration": generation} for condition in seen.status.get("conditions", [])]
+    if seen.status.get("observedGeneration") == generation and seen.status.get("conditions", []) == conditions:
+        return None
+    return {"observedGeneration": generation, "conditions": conditions}
 
 
 def _tidy_pods(seen: Observed, settings: Settings, now: datetime) -> Plan:
