@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 from headwater.core.errors import ClusterError
@@ -12,6 +14,7 @@ from headwater.resources.names import CLAIM, ROLE_LABEL
 from headwater_operator.api import Api, ApiError
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import (
+    CONFIG_MAP,
     FLOW_RUN,
     FLOW_VERSION,
     POD,
@@ -31,8 +34,11 @@ logger = logging.getLogger("headwater.operator")
 # Objects whose content a plan needs.
 READ = (SERVICE, POD, FLOW_VERSION, FLOW_RUN)
 
-# What quotas and policies may refuse. It is told in the status, which is written whether or not it is made.
-REFUSABLE = (POD.name, FLOW_RUN.name)
+# What pods mount, and a version, come before these, which are made beside the status.
+LAST = (POD.name, FLOW_RUN.name)
+
+# Of these nobody tells whether they are there.
+UNWATCHED = (SERVICE, SECRET, CONFIG_MAP, SERVICE_ACCOUNT)
 
 # So says the API server; its reason is an ordinary Forbidden.
 NAMESPACE_GOES = "because it is being terminated"
@@ -42,12 +48,20 @@ class NamespaceGoes(ClusterError):
     """Nothing is made in a namespace that is being deleted, and what it has goes with it."""
 
 
-class Refused(ClusterError):
-    """The API server does not take a pod, or a run of a schedule; the object that wants it says so."""
+class InTheWay(ClusterError):
+    """What has the name of an object that is wanted is somebody else's."""
+
+
+class NotMade(ClusterError):
+    """An object is in the way, or the API server is at fault: when that lasts, the object that wants it says so."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
+
+
+class Refused(NotMade):
+    """A quota or a policy does not allow an object, or it is invalid: the object that wants it says so."""
 
 
 class Applier:
@@ -69,8 +83,8 @@ class Applier:
         for delete in plan.delete:
             await self._delete(namespace, delete)
         # What pods mount comes before them: a pod that is there is not made again.
-        await self._all(self.create(wanted) for wanted in plan.create if wanted["kind"] not in REFUSABLE)
-        pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] in REFUSABLE]
+        await self._all(self.create(wanted) for wanted in plan.create if wanted["kind"] not in LAST)
+        pods = [self.create(wanted) for wanted in plan.create if wanted["kind"] in LAST]
         status = [self.write_status(kind, manifest, plan.status)] if plan.status is not None else []
         patches = [self.write_status(patch.kind, patch.manifest, patch.status) for patch in plan.patches]
         results = await self._all([*pods, *status, *patches])
@@ -81,34 +95,48 @@ class Applier:
         results = await asyncio.gather(*work, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
-            raise failures[0]
+            raise next((failure for failure in failures if isinstance(failure, Refused)), failures[0])
         return results
 
     async def create(self, wanted: Manifest) -> None:
         kind = kind_of(wanted)
-        namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+        try:
+            made = await self._create(kind, wanted)
+        except (ApiError, InTheWay) as error:
+            if kind is ROLE_BINDING and isinstance(error, ApiError) and error.status == 403:
+                # Most flows start no others; those that do are told by the API server.
+                namespace = wanted["metadata"]["namespace"]
+                logger.warning("Flows in namespace %s cannot start runs of flows: %s", namespace, error)
+                return
+            raise _not_made(wanted, error) from None
+        self._remember(kind, made)
+
+    async def _create(self, kind: Kind, wanted: Manifest) -> Manifest:
+        """Return what is there by the wanted name: made now, or ours before."""
         try:
             made = await self._api.create(wanted)
             self._witness.created(made)
+            return made
         except ApiError as error:
-            if kind is ROLE_BINDING and error.status == 403:
-                # Most flows start no others; those that do are told by the API server.
-                logger.warning("Flows in namespace %s cannot start runs of flows: %s", namespace, error)
-                return
-            if error.reason != "AlreadyExists":
-                if error.status == 403 and NAMESPACE_GOES in str(error):
-                    raise NamespaceGoes(str(error)) from None
-                if kind.name in REFUSABLE and error.status in (400, 403, 422):
-                    # What is forbidden may be allowed later; what is invalid stays so.
-                    raise Refused(Refusal(str(error), permanent=error.status != 403)) from None
-                raise
-            if kind is SECRET:
-                made = await self._make_anew(wanted)
-            else:
-                made = await self._api.get(kind, namespace, name) if kind in READ or is_claim(wanted) else wanted
-            if kind is not FLOW_RUN:  # a run of that name counts as the schedule's, whoever made it
-                _check_owner(wanted, made)
-        self._remember(kind, made)
+            if error.status == 403 and NAMESPACE_GOES in str(error):
+                raise NamespaceGoes(str(error)) from None
+            if error.reason == "AlreadyExists":
+                return await self._ours(kind, wanted, kind in READ or is_claim(wanted))
+            if error.status == 403 and kind in UNWATCHED:
+                # Quotas and policies are asked before the name is: it may be there, and use up the quota itself.
+                with contextlib.suppress(ApiError):
+                    return await self._ours(kind, wanted, True)
+            raise
+
+    async def _ours(self, kind: Kind, wanted: Manifest, read: bool) -> Manifest:
+        namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+        if kind is SECRET:
+            found = await self._make_anew(wanted)
+        else:
+            found = await self._api.get(kind, namespace, name) if read else wanted
+        if kind is not FLOW_RUN:  # a run of that name counts as the schedule's, whoever made it
+            _check_owner(wanted, found)
+        return found
 
     async def _make_anew(self, secret: Manifest) -> Manifest:
         """A Secret of this name exists, perhaps of an earlier run of the same name, and nobody may read whose it is.
@@ -202,11 +230,20 @@ def is_claim(manifest: Manifest) -> bool:
     return bool(manifest["metadata"].get("labels", {}).get(ROLE_LABEL) == CLAIM)
 
 
+def _not_made(wanted: Manifest, error: ApiError | InTheWay) -> NotMade:
+    status = error.status if isinstance(error, ApiError) else None
+    refusal = Refusal(str(error), kind=wanted["kind"], name=wanted["metadata"]["name"])
+    if status not in (400, 403, 422):
+        return NotMade(replace(refusal, how="not made"))
+    # What is forbidden may be allowed later; what is invalid stays so. A claim is waited for whatever happens.
+    return Refused(replace(refusal, permanent=status != 403 and not is_claim(wanted)))
+
+
 def _check_owner(wanted: Manifest, found: Manifest) -> None:
     """An object of the wanted name must be ours: of the same owner, not of an earlier one of its name."""
     for owner in wanted["metadata"].get("ownerReferences", []):
         if not is_owned(found, owner["uid"]):
-            raise ClusterError(
+            raise InTheWay(
                 f'{found["kind"]} "{found["metadata"]["name"]}" is in the way: it does not belong to '
                 f'{owner["kind"]} "{owner["name"]}"; delete it, or wait until it is gone'
             )

@@ -87,7 +87,7 @@ class LineKeeper:
     def holding(self, namespace: str, flow: str) -> set[str]:
         """The uids of a flow's runs under way, also of those that were deleted and still stop."""
         runs = self._cache.runs_of(namespace, flow)
-        over = {run["metadata"]["uid"] for run in runs if is_finished(run)}
+        over = {run["metadata"]["uid"] for run in runs if has_ended(run)}
         begun = {run["metadata"]["uid"] for run in runs if "attempt" in run.get("status", {})}
         promised = {
             promise.uid for key, promise in self._promises.items() if (key.namespace, promise.flow) == (namespace, flow)
@@ -102,7 +102,8 @@ class LineKeeper:
 
     def _flow_line(self, flow: Manifest, concurrency: Mapping[str, Concurrency]) -> _FlowLine:
         namespace, name = flow["metadata"]["namespace"], flow["metadata"]["name"]
-        runs = [run for run in self._cache.runs_of(namespace, name) if not is_finished(run)]
+        everyone = self._cache.runs_of(namespace, name)
+        runs = [run for run in everyone if not has_ended(run)]
         holding = self.holding(namespace, name)
         versions = self._cache.versions_of(namespace, name)
         policy = concurrency[name].policy
@@ -115,7 +116,7 @@ class LineKeeper:
             if number not in chosen:
                 chosen[number] = choose(run, flow, versions, self._settings)
             choice = chosen[number]
-            if not isinstance(choice, Admitted) or (key_of(run) and rival(run, runs, holding)):
+            if not isinstance(choice, Admitted) or (key_of(run) and rival(run, everyone, holding)):
                 return False
             # Nobody is skipped in favour of a run that is about to be refused.
             return policy is not Policy.SKIP or parameter_problem(run, choice.version) is None
@@ -171,9 +172,9 @@ def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
     """The runs that an event of another run may concern."""
     namespace, name = run["metadata"]["namespace"], run["spec"]["flow"]
     flow = cache.get(FLOW, namespace, name)
-    ended, key = deleted or is_finished(run), key_of(run)
+    ended, key = deleted or has_ended(run), key_of(run)
     found: list[Manifest] = []
-    if ended and key is not None:
+    if (deleted or is_finished(run)) and key is not None:
         found += [r for r in cache.runs_of(namespace, name) if key_of(r) == key and is_waiting(r)]
     concurrency = concurrency_of(flow) if flow is not None else None
     if concurrency is None:
@@ -183,9 +184,7 @@ def to_wake(cache: Cache, run: Manifest, deleted: bool) -> list[Manifest]:
     if ended or beginning or run["spec"].get("suspend"):
         found += front(cache, namespace, name)
     if concurrency.policy is Policy.REPLACE:
-        older = [
-            r for r in cache.runs_of(namespace, name) if not is_finished(r) and place_of(r).age < place_of(run).age
-        ]
+        older = [r for r in cache.runs_of(namespace, name) if not has_ended(r) and place_of(r).age < place_of(run).age]
         return found + older
     return found
 
@@ -217,3 +216,8 @@ def is_queued(run: Manifest) -> bool:
 def is_finished(run: Manifest) -> bool:
     condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
     return condition is not None and condition["status"] != "Unknown"
+
+
+def has_ended(run: Manifest) -> bool:
+    """Whether nothing of a run goes on: it is finished, or will be once its claim can be made."""
+    return is_finished(run) or "finishedAt" in run.get("status", {})

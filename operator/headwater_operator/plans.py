@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from headwater_operator.events import Event
-from headwater_operator.kinds import Kind, Manifest
+from headwater_operator.kinds import POD, Kind, Manifest
 
 # After a refusal the API server is asked again so much later: less than a time of a schedule may be late.
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 40.0
 
+# A refusal's last words, which do not hold for what has ended.
+AGAIN = "; it is tried again"
+
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a pod or a run could not be made: a quota or policy for now, or, *permanent*, it is wrong as it is asked for.
+    """Why an object could not be made: a quota or policy for now, or, *permanent*, it is wrong as it is asked for.
 
-    It is not asked for again before *until*.
+    It is not asked for again before *until*. *kind* and *name* are the object's, *how* says what has become of it.
     """
 
     message: str
     permanent: bool = False
     pause_seconds: float = FIRST_PAUSE_SECONDS
     until: datetime | None = None
+    kind: str = POD.name
+    name: str = ""
+    how: str = "refused"
+
+    def words(self, pods: str) -> str:
+        """Tell what is refused, where it is a pod by *pods*, in the API server's words, and that it is tried again."""
+        what = pods if self.kind == POD.name else f"{self.kind} {self.name} is"
+        return f"{what} {self.how}: {self.message}{'' if self.permanent else AGAIN}"
+
+    @property
+    def reason(self) -> str:
+        """The same in a word: PodRefused, VersionRefused, PodNotMade."""
+        return self.kind.removeprefix("Flow") + "".join(word.capitalize() for word in self.how.split())
+
+    def is_about(self, wanted: Iterable[Manifest]) -> bool:
+        """Whether one of these would be refused as well."""
+        return any(manifest["kind"] == self.kind for manifest in wanted)
 
     def put_off(self, known: Refusal | None, now: datetime) -> Refusal:
         """Return this refusal with the time to ask again: later than after the one before it."""

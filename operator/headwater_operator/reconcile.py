@@ -6,18 +6,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from headwater.resources.names import CLAIM, ROLE_LABEL, TASK_LIMITS, VERSION_LABEL, attempt_name, claim_name
-from headwater_operator.apply import REFUSABLE, Applier, NamespaceGoes, Refused, is_owned
+from headwater_operator.apply import Applier, NamespaceGoes, NotMade, Refused, is_owned
 from headwater_operator.cache import Cache
 from headwater_operator.flows import plan as flows
 from headwater_operator.flows.keeping import Ties, give_up
-from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, Kind, Manifest
+from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
 from headwater_operator.line import LineKeeper, Promise, is_finished, version_label
 from headwater_operator.objects.template import TemplateError
 from headwater_operator.pair import make_pair
 from headwater_operator.plans import Plan, Refusal
 from headwater_operator.queue import WorkKey
+from headwater_operator.refusals import Refusals
 from headwater_operator.runs import plan as runs
 from headwater_operator.runs.cancel import wish_of
 from headwater_operator.runs.claims import key_of, rival
@@ -50,7 +52,7 @@ class Reconciler:
         self._now = now
         self._line = LineKeeper(cache, settings)
         self.slots = SlotKeeper(cache, applier)
-        self._refusals: dict[WorkKey, tuple[str, Refusal]] = {}  # with the uid of the object that wants the pod
+        self._refusals = Refusals()
         self._deciders: dict[str, tuple[Kind, Callable[[WorkKey, Manifest], Plan]]] = {
             FLOW.name: (FLOW, self._decide_flow),
             FLOW_VERSION.name: (FLOW_VERSION, self._decide_version),
@@ -62,23 +64,37 @@ class Reconciler:
         if key.kind == TASK_SLOTS:
             return await self.slots(key.namespace)
         kind, decide = self._deciders[key.kind]
-        plan = Plan()
+        plan, manifest = Plan(), None
         for _ in range(ROUNDS):
             manifest = self._cache.get(kind, key.namespace, key.name)
             if manifest is None:
-                self._refusals.pop(key, None)
+                self._refusals.forget(key)
                 self._line.release(key)
                 return None
             try:
                 plan = decide(key, manifest)
             except TemplateError as error:
                 # The next decision goes by the refusal and makes no pod.
-                self._refusals[key] = (manifest["metadata"]["uid"], Refusal(str(error), permanent=True))
+                refusal = Refusal(str(error), permanent=True)
+                self._refusals.note(key, manifest["metadata"]["uid"], refusal, self._now())
                 continue
             if not await self._carry_out(key, plan, kind, manifest):
+                self._refusals.settled(key)
                 return plan.again_seconds
-        logger.warning("%s %s/%s does not settle; looking again later", key.kind, key.namespace, key.name)
+        assert manifest is not None, "there are rounds"
+        self._unsettled(key, plan, manifest)
         return 1.0
+
+    def _unsettled(self, key: WorkKey, plan: Plan, manifest: Manifest) -> None:
+        """Each look has found something to do. When that lasts, the object says what is made again and again."""
+        logger.warning("%s %s/%s does not settle; looking again later", key.kind, key.namespace, key.name)
+        uid = manifest["metadata"]["uid"]
+        if plan.create and self._refusals.unsettled(key, uid):
+            words = (
+                "the API server takes it, and it is not there as it was asked for: something changes it, or takes it"
+            )
+            kind, name = plan.create[-1]["kind"], plan.create[-1]["metadata"]["name"]
+            self._refusals.note(key, uid, Refusal(words, kind=kind, name=name, how="not made"), self._now())
 
     async def _carry_out(self, key: WorkKey, plan: Plan, kind: Kind, manifest: Manifest) -> bool:
         """Apply a plan; return whether another look may find more to do."""
@@ -87,21 +103,20 @@ class Reconciler:
         except NamespaceGoes as gone:
             logger.debug("%s %s/%s: %s", key.kind, key.namespace, key.name, gone)
             return False
-        except Refused as refused:
-            known = self._refusal(key, manifest)
-            self._refusals[key] = (manifest["metadata"]["uid"], refused.refusal.put_off(known, self._now()))
-            # The account may have gone with an earlier namespace of this name: make it once more.
-            self._cache.accounts.discard(key.namespace)
+        except NotMade as failed:
+            uid = manifest["metadata"]["uid"]
+            if not isinstance(failed, Refused) and not self._refusals.failed(key, uid):
+                raise  # mostly it is over in a moment
+            self._refusals.note(key, uid, failed.refusal, self._now())
+            if failed.refusal.kind == POD.name:
+                # The account may have gone with an earlier namespace of this name: make it once more.
+                self._cache.accounts.discard(key.namespace)
             return True
-        if any(made["kind"] in REFUSABLE for made in plan.create):
-            self._refusals.pop(key, None)
+        if plan.create:
+            self._refusals.made(key, (made["kind"] for made in plan.create))
         # A Flow's status sums up what goes on meanwhile: there is always more to say, and time for it later.
         changed = kind is not FLOW and self._cache.get(kind, key.namespace, key.name) is not manifest
         return bool(plan.create) or changed
-
-    def _refusal(self, key: WorkKey, manifest: Manifest) -> Refusal | None:
-        uid, refusal = self._refusals.get(key, (None, None))
-        return refusal if uid == manifest["metadata"]["uid"] else None
 
     def _versions(self, flow: Manifest) -> list[Manifest]:
         """A flow's own versions: those of an earlier flow of its name are about to go."""
@@ -111,7 +126,10 @@ class Reconciler:
 
     def _decide_flow(self, key: WorkKey, flow: Manifest) -> Plan:
         runs = self._cache.runs_of(key.namespace, key.name)
-        seen = flows.Observed(flow, self._versions(flow), runs, self._refusal(key, flow))
+        refused = partial(self._refusals.of, key, flow["metadata"]["uid"])
+        seen = flows.Observed(
+            flow, self._versions(flow), runs, refused(FLOW_RUN.name), version_refusal=refused(FLOW_VERSION.name)
+        )
         now = self._now()
         return give_up(flows.plan(seen, self._settings, now), seen, self._ties(key, seen.runs), self._settings, now)
 
@@ -139,7 +157,7 @@ class Reconciler:
             version,
             pods[0] if pods else None,
             account,
-            self._refusal(key, version),
+            self._refusals.of(key, version["metadata"]["uid"]),
             versions.is_current(version, self._cache.get(FLOW, key.namespace, version["spec"]["flow"])),
         )
         return versions.plan(seen, self._settings, self._now())
@@ -161,7 +179,7 @@ class Reconciler:
             secret=self._cache.has_secret(key.namespace, attempt),
             account=key.namespace in self._cache.accounts,
             pair=make_pair(attempt, now) if needs_pair else None,
-            refusal=self._refusal(key, run),
+            refusal=self._refusals.of(key, run["metadata"]["uid"]),
             task_limits=tuple(sorted(limits_of(self._cache.config_maps(key.namespace, TASK_LIMITS)))),
             cancel=wish_of(run, lambda parent: self._cache.get(FLOW_RUN, key.namespace, parent)),
         )

@@ -96,7 +96,7 @@ def test_the_operator_has_exactly_these_rights(objects: Objects) -> None:
         | rights("", "services", "get create delete")
         | rights("", "secrets", "create delete")
         | rights("", "configmaps", "get list watch create delete")
-        | rights("", "serviceaccounts", "create")
+        | rights("", "serviceaccounts", "get create")
         | rights("rbac.authorization.k8s.io", "rolebindings", "create")
         | rights("rbac.authorization.k8s.io", "clusterroles", "bind")
         | rights("", "events", "get create patch")

@@ -179,9 +179,13 @@ def test_an_inspection_that_was_stopped_is_made_again(make, condition) -> None:
         "reason": "DeadlineExceeded",
         "message": "Pod was active on the node longer than the specified deadline",
     }
-    made = decide_version(make, make.version(ready=False), pod)
-    assert condition(made.status, "Stalled")[1] == "InspectionStopped"
-    assert made.delete == (Delete(POD, "etl-v1-inspect"),)
+    version = make.version(ready=False)
+    for seconds, told in ((5, "Reconciling"), (120, "Stalled")):
+        seen = versions.Observed(version, pod, account=True)
+        made = versions.plan(seen, make.settings, make.at(seconds))
+        assert condition(made.status, told)[:2] == ("True", "InspectionStopped")
+        assert condition(made.status, "Ready")[0] == "False"
+        assert made.delete == (Delete(POD, "etl-v1-inspect"),)
 
 
 def test_an_import_that_never_ends_is_the_flows_fault(make, condition) -> None:

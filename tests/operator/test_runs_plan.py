@@ -322,7 +322,8 @@ def test_a_run_being_deleted_is_left_alone(see, decide, make) -> None:
 
 def test_a_refused_pod_is_said_and_tried_again(see, decide, condition) -> None:
     made = decide(see(address="10.0.0.9", secret=True, refusal=Refusal("exceeded quota: compute")))
-    assert condition(made.status, "Succeeded")[1:] == ("Pending", "the pods are refused: exceeded quota: compute")
+    words = "the pods are refused: exceeded quota: compute; it is tried again"
+    assert condition(made.status, "Succeeded")[1:] == ("Pending", words)
     assert made.again_seconds == 5
     assert len(made.create) == 3
 

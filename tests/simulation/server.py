@@ -58,6 +58,7 @@ class Server:
         self.deaf: set[str] = set()  # kinds whose watch is interrupted
         self.absent_images: set[str] = set()
         self.pod_limits: dict[str, int] = {}
+        self.full: set[tuple[str, str]] = set()  # namespaces and kinds of which a quota lets nothing more be made
         self.expected: dict[tuple[str, str], str] = {}
         self.by_hand: set[str] = set()  # uids of pods that the story took away
         self.runners: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -137,6 +138,9 @@ class Server:
         kind, made = kind_of(manifest), copy.deepcopy(manifest)
         metadata = made["metadata"]
         key = (kind.name, metadata["namespace"], metadata["name"])
+        if (metadata["namespace"], kind.name) in self.full:  # asked before the name is
+            words = f'{kind.plural} "{metadata["name"]}" is forbidden: exceeded quota: q'
+            raise ApiError(403, "Forbidden", words)
         if kind is POD:
             self._admit(made)
         if key in self.objects:

@@ -9,6 +9,7 @@ from headwater.resources.names import LIMITS, ROLE_LABEL
 from headwater_operator.kinds import (
     FLOW,
     FLOW_RUN,
+    FLOW_VERSION,
     POD,
     Kind,
     Manifest,
@@ -55,6 +56,14 @@ class Teller:
         metadata = {"name": "limits", "namespace": self.namespace, "labels": {ROLE_LABEL: LIMITS}}
         self.world.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": slots})
 
+    def full(self, *kinds: Kind) -> None:
+        """Let nothing more of these kinds be made."""
+        self.world.full |= {(self.namespace, kind.name) for kind in kinds}
+
+    def room(self) -> None:
+        """Let everything be made again."""
+        self.world.full = {found for found in self.world.full if found[0] != self.namespace}
+
     def runs(self) -> set[str]:
         return {run["metadata"]["name"] for run in self.world.all(FLOW_RUN, self.namespace)}
 
@@ -86,6 +95,15 @@ class Teller:
     async def finished(self, *runs: str) -> None:
         for run in runs:
             await self.world.until(lambda run=run: result_of({"status": self.status(FLOW_RUN, run)}) is not None)
+
+    async def told(self, words: str) -> None:
+        """Wait until a flow, version or run says these words."""
+
+        def true() -> bool:
+            found = [m for kind in (FLOW, FLOW_VERSION, FLOW_RUN) for m in self.world.all(kind, self.namespace)]
+            return any(words in condition["message"] for m in found for condition in m["status"]["conditions"])
+
+        await self.world.until(true, 600)
 
     def pods(self, role: str) -> list[Manifest]:
         return [p for p in self.world.all(POD, self.namespace, f"{ROLE_LABEL}={role}") if is_live(p)]

@@ -11,6 +11,7 @@ from headwater.resources.conditions import (
     Condition,
     RunState,
     find,
+    held_up,
     parse_timestamp,
     ready,
     reconciling,
@@ -23,36 +24,57 @@ from headwater_operator.events import WARNING, Event
 from headwater_operator.flows import schedules
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.others import flow_version
-from headwater_operator.plans import LONGEST_PAUSE_SECONDS, Plan, Refusal
+from headwater_operator.plans import AGAIN, LONGEST_PAUSE_SECONDS, Plan, Refusal
 from headwater_operator.runs.parameters import parameter_problem
 from headwater_operator.settings import Settings
+from headwater_operator.trouble import trouble
 from headwater_operator.versions.plan import is_ready, is_settled, message
 
 # States of a run that waits until it may begin.
 IN_LINE = (RunState.QUEUED, RunState.SUSPENDED)
 
+# Why there is no version of the spec as it is now.
+UNMADE = ("VersionRefused", "VersionNotMade")
+
 
 @dataclass(frozen=True)
 class Observed:
-    """A flow, all its versions and all its runs; *refusal* is what the API server said when it last refused a run."""
+    """A flow, all its versions and all its runs; *refusal* is what the API server said when it last refused a run,
+    *version_refusal* when it refused the version."""
 
     flow: Manifest
     versions: list[Manifest]
     runs: list[Manifest]
     refusal: Refusal | None = None
+    version_refusal: Refusal | None = None
 
 
 def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
     """Decide. The same spec gives the same version, also after a rollback; a number is never used twice."""
     if "deletionTimestamp" in seen.flow["metadata"]:
         return Plan()
-    frozen = _frozen(seen.flow, settings)
-    digest = spec_hash(frozen)
     wanted = wanted_version(seen, settings)
-    if wanted is None:
-        version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=digest)
-        made = Event("VersionMade", f"{version['metadata']['name']} is made of image {frozen['image']}")
-        return Plan(create=(version,), events=(made,))
+    if wanted is not None:
+        return _schedule(seen, wanted, now)
+    minted, refusal = _mint(seen, settings), seen.version_refusal
+    if refusal is None:
+        return minted
+    # Meanwhile the last good version is current, and schedules go on with it.
+    decided = _schedule(seen, None, now)
+    waits = [s for s in (decided.again_seconds, refusal.again_seconds(now)) if s is not None]
+    again = minted.create if refusal.is_over(now) else ()
+    return replace(decided, create=(*decided.create, *again), again_seconds=min(waits))
+
+
+def _mint(seen: Observed, settings: Settings) -> Plan:
+    frozen = _frozen(seen.flow, settings)
+    version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=spec_hash(frozen))
+    made = Event("VersionMade", f"{version['metadata']['name']} is made of image {frozen['image']}")
+    return Plan(create=(version,), events=(made,))
+
+
+def _schedule(seen: Observed, wanted: Manifest | None, now: datetime) -> Plan:
+    """Make the runs that schedules ask for, else say how things are."""
     asked = schedules.due(seen.flow, now, lambda entry: _refusal_of(entry, current_version(seen, wanted)))
     there = {run["metadata"]["name"] for run in seen.runs}
     missing = tuple(run for run in asked.runs if run["metadata"]["name"] not in there)
@@ -67,13 +89,15 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
 
 
 def _refused(
-    seen: Observed, wanted: Manifest, asked: schedules.Due, missing: tuple[Manifest, ...], now: datetime
+    seen: Observed, wanted: Manifest | None, asked: schedules.Due, missing: tuple[Manifest, ...], now: datetime
 ) -> Plan:
     """The API server does not take a run: say so, and do not note the times whose runs are still to be made."""
     refusal = seen.refusal
     assert refusal is not None
-    words = f"run {missing[0]['metadata']['name']} is refused: {refusal.message}. It is tried again"
-    said = _say(seen, wanted, schedules.held(asked, seen.flow, missing), now, ("RunRefused", words))
+    words = f"run {missing[0]['metadata']['name']} is {refusal.how}: {refusal.message}{AGAIN}"
+    before = seen.flow.get("status", {}).get("conditions", [])
+    told = trouble("RunRefused" if refusal.how == "refused" else "RunNotMade", words, before, now)
+    said = _say(seen, wanted, schedules.held(asked, seen.flow, missing), now, told)
     # What has become due since then may be another schedule's, and wanted.
     due = missing if refusal.is_over(now) else tuple(run for run in missing if _slot(run) > refusal.since(now))
     wait = min(max(1.0, asked.again_seconds or LONGEST_PAUSE_SECONDS), refusal.again_seconds(now))
@@ -116,17 +140,21 @@ def wanted_version(seen: Observed, settings: Settings) -> Manifest | None:
     return max(same, key=lambda version: version["spec"]["number"], default=None)
 
 
-def current_version(seen: Observed, wanted: Manifest) -> Manifest | None:
+def current_version(seen: Observed, wanted: Manifest | None) -> Manifest | None:
     """Return the version that a run without a version gets: the wanted one once it is ready,
     until then and when it is broken the last good one; None when there never was one."""
-    if is_ready(wanted):
+    if wanted is not None and is_ready(wanted):
         return wanted
     name = seen.flow.get("status", {}).get("currentVersion", {}).get("name")
     return next((version for version in seen.versions if version["metadata"]["name"] == name), None)
 
 
 def _say(
-    seen: Observed, wanted: Manifest, asked: schedules.Due, now: datetime, trouble: tuple[str, str] | None = None
+    seen: Observed,
+    wanted: Manifest | None,
+    asked: schedules.Due,
+    now: datetime,
+    told: list[Condition] | None = None,
 ) -> Plan:
     current = current_version(seen, wanted)
     generation = seen.flow["metadata"]["generation"]
@@ -134,7 +162,9 @@ def _say(
         "observedGeneration": generation,
         "runs": _counts(seen.runs),
         "conditions": to_manifest(
-            _conditions(wanted, current, trouble or _trouble(asked.problems)),
+            _unmade(seen, current, now)
+            if wanted is None
+            else _conditions(wanted, current, told or _wrong(asked.problems)),
             seen.flow.get("status", {}).get("conditions", []),
             generation,
             now,
@@ -153,22 +183,49 @@ def _say(
     return Plan(status=status)
 
 
-def _trouble(problems: tuple[str, ...]) -> tuple[str, str] | None:
-    return ("InvalidSchedule", f"{'; '.join(problems)}. The other schedules go on") if problems else None
+def _wrong(problems: tuple[str, ...]) -> list[Condition] | None:
+    return stalled("InvalidSchedule", f"{'; '.join(problems)}. The other schedules go on") if problems else None
 
 
-def _conditions(wanted: Manifest, current: Manifest | None, trouble: tuple[str, str] | None) -> list[Condition]:
+def _unmade(seen: Observed, current: Manifest | None, now: datetime) -> list[Condition]:
+    """The version of the spec as it is now cannot be made."""
+    refusal = seen.version_refusal
+    assert refusal is not None, "else it is made first"
+    words = f"{refusal.words('')}{_stays(current)}"
+    before = seen.flow.get("status", {}).get("conditions", [])
+    return stalled(refusal.reason, words) if refusal.permanent else trouble(refusal.reason, words, before, now)
+
+
+def _stays(current: Manifest | None) -> str:
+    return f"; {current['metadata']['name']} stays current" if current is not None else ""
+
+
+def _conditions(wanted: Manifest, current: Manifest | None, told: list[Condition] | None) -> list[Condition]:
     name = wanted["metadata"]["name"]
-    if is_ready(wanted) and trouble is not None:
-        return stalled(*trouble)
     if is_ready(wanted):
-        return ready("VersionReady", f"{name} is current")
-    stays = f"; {current['metadata']['name']} stays current" if current is not None else ""
-    condition = find(wanted.get("status", {}).get("conditions", []), "Stalled")
+        return told or ready("VersionReady", f"{name} is current")
+    own = wanted.get("status", {}).get("conditions", [])
+    condition = find(own, "Stalled")
     if condition is not None and condition["status"] == "True":
-        return stalled(condition["reason"], f"{name} cannot be used{stays}: {message(wanted)}")
+        return stalled(condition["reason"], f"{name} cannot be used{_stays(current)}: {message(wanted)}")
     assert not is_settled(wanted), "a settled version is ready or stalled"
-    return reconciling("NewVersion", f"{name}: {message(wanted)}{stays}")
+    words = f"{name}: {message(wanted)}{_stays(current)}"
+    condition = find(own, "Ready")
+    if condition is not None and condition["status"] == "False":
+        return held_up(condition["reason"], words)
+    return reconciling("NewVersion", words)
+
+
+def why_unmade(flow: Manifest) -> tuple[str, bool]:
+    """Return what keeps the version of the spec as it is now from being made, "" when nothing is known to, and whether
+    that has lasted."""
+    status = flow.get("status", {})
+    condition = find(status.get("conditions", []), "Ready")
+    if condition is None or condition["status"] != "False" or condition["reason"] not in UNMADE:
+        return "", False
+    seen = status.get("observedGeneration") == flow["metadata"]["generation"]
+    found = find(status["conditions"], "Stalled")
+    return (str(condition["message"]), found is not None) if seen else ("", False)
 
 
 def _counts(runs: list[Manifest]) -> dict[str, int]:

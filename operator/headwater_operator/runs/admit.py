@@ -101,7 +101,7 @@ def choose(run: Manifest, flow: Manifest, versions: list[Manifest], settings: Se
     facts = flows.Observed(flow, versions, [])
     wanted = flows.wanted_version(facts, settings)
     if wanted is None:
-        return Waiting(f'the version of Flow "{flow["metadata"]["name"]}" as it is now is being made')
+        return _unmade(facts)
     if is_ready(wanted):
         return Admitted(wanted)
     if not is_settled(wanted) and not _is_stuck(wanted):
@@ -109,6 +109,16 @@ def choose(run: Manifest, flow: Manifest, versions: list[Manifest], settings: Se
         return _usable(wanted)
     current = flows.current_version(facts, wanted)
     return _usable(current if current is not None else wanted)
+
+
+def _unmade(facts: flows.Observed) -> Choice:
+    """The version of the flow as it is now is made in a moment, unless something is in its way: not for ever."""
+    why, lasts = flows.why_unmade(facts.flow)
+    current = flows.current_version(facts, None)
+    if lasts and current is not None:
+        return _usable(current)
+    words = f'the version of Flow "{facts.flow["metadata"]["name"]}" as it is now is being made'
+    return Waiting(f"{words}: {why}" if why else words)
 
 
 def _usable(version: Manifest) -> Choice:

@@ -77,7 +77,11 @@ def rival(run: Manifest, others: Iterable[Manifest], holding: AbstractSet[str]) 
         for other in others
         if key_of(other) == key and other["metadata"]["uid"] != run["metadata"]["uid"] and not _is_finished(other)
     ]
-    before = [other for other in unfinished if other["metadata"]["uid"] in holding or _age(other) < _age(run)]
+    before = [
+        other
+        for other in unfinished
+        if other["metadata"]["uid"] in holding or "attempt" in other.get("status", {}) or _age(other) < _age(run)
+    ]
     return min(before, key=_age)["metadata"]["name"] if before else None
 
 

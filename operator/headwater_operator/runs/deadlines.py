@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from headwater.resources.conditions import RunState, find, parse_timestamp
 from headwater_operator import pods
 from headwater_operator.kinds import POD
-from headwater_operator.plans import Delete, Plan
+from headwater_operator.plans import AGAIN, Delete, Plan
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.queue import replaced_words
 from headwater_operator.runs.status import finish, status_of
@@ -38,7 +38,7 @@ def called_off(seen: Observed, now: datetime) -> Plan | None:
 
 def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
     if seen.refusal is not None and seen.refusal.permanent:
-        return RunState.FAILED, f"the pods are refused: {seen.refusal.message}"
+        return RunState.FAILED, seen.refusal.words("the pods are")
     if seen.begun and seen.cancel is not None and (seen.cancel.terminate or not _can_hear(seen)):
         when = "" if seen.first_task_at is not None else " before its first task began"
         return RunState.CANCELLED, f"cancelled{when} ({seen.cancel.why(seen.name)})"
@@ -46,8 +46,7 @@ def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
         return RunState.CANCELLED, replaced_words(seen.replaced_by)
     limit, since = seen.start_deadline_seconds(), seen.may_begin_since
     if not _has_begun(seen) and since is not None and (now - since).total_seconds() >= limit:
-        condition = find(seen.status.get("conditions", []), "Succeeded")
-        why = f": {condition['message']}" if condition is not None and condition["message"] else ""
+        why = _why_not_begun(seen)
         return RunState.TIMED_OUT, f"no task began within {limit} s{_once(why, 'no task began within')}"
     timeout, started_at = seen.timeout_seconds(), seen.status.get("attempt", {}).get("startedAt")
     ends_at = (
@@ -73,6 +72,14 @@ def _can_hear(seen: Observed) -> bool:
 def _has_begun(seen: Observed) -> bool:
     """Whether a task has begun, or nothing but a limit keeps it from it."""
     return seen.first_task_at is not None or bool(seen.lacks_slots)
+
+
+def _why_not_begun(seen: Observed) -> str:
+    """What the run has last said that it waits for; not what it waits for once its end is decided."""
+    condition = find(seen.status.get("conditions", []), "Succeeded")
+    if condition is None or not condition["message"] or "finishedAt" in seen.status:
+        return ""
+    return f": {condition['message'].removesuffix(AGAIN)}"
 
 
 def _once(why: str, words: str) -> str:

@@ -28,7 +28,7 @@ def how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | N
     if seen.lacks_slots:
         return RunState.RUNNING, _slot_words(seen), None
     if seen.refusal is not None:
-        return RunState.PENDING, f"a worker is refused: {seen.refusal.message}", seen.refusal.again_seconds(now)
+        return RunState.PENDING, seen.refusal.words("a worker is"), seen.refusal.again_seconds(now)
     live = [seen.runner, *(pod for pod in seen.workers if pods.is_live(pod))]
     waits = [wait for wait in map(pods.why_waiting, live) if wait is not None]
     # While one worker has a place, the run can begin.
@@ -39,6 +39,8 @@ def how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | N
 
 def _running_words(seen: Observed) -> str:
     waits = [wait for wait in map(pods.why_waiting, seen.workers) if wait is not None]
+    if seen.refusal is not None:
+        return f"tasks are running; {seen.refusal.words('a worker is')}"
     if waits:
         return f"running with {len(seen.workers) - len(waits)} of {seen.wanted_workers} workers: {waits[0].message}"
     if seen.lacks_slots:

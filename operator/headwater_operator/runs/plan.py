@@ -67,7 +67,7 @@ def _tidy(seen: Observed, settings: Settings, now: datetime) -> Plan:
 
 
 def _seen_anew(seen: Observed) -> dict[str, Any] | None:
-    """A result stays, and holds for a spec that was edited afterwards too: `kubectl wait` asks each condition for it."""
+    """A result stays, and holds for a spec that was edited afterwards too: `kubectl wait` asks each condition."""
     generation = seen.run["metadata"]["generation"]
     conditions = [{**condition, "observedGeneration": generation} for condition in seen.status.get("conditions", [])]
     if seen.status.get("observedGeneration") == generation and seen.status.get("conditions", []) == conditions:
@@ -172,10 +172,10 @@ def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime)
             task_limits=seen.task_limits,
         )
         needs.append(secret)
-    if needs:
-        return Plan(create=tuple(needs))
-    made = _pods(seen, version, settings)
-    return Plan(create=made) if seen.refusal is None else _refused(seen, seen.refusal, made, now)
+    made = tuple(needs) or _pods(seen, version, settings)
+    if seen.refusal is None or not seen.refusal.is_about(made):
+        return Plan(create=made)
+    return _refused(seen, seen.refusal, made, now)
 
 
 def _pods(seen: Observed, version: Manifest, settings: Settings) -> tuple[Manifest, ...]:
@@ -188,10 +188,10 @@ def _pods(seen: Observed, version: Manifest, settings: Settings) -> tuple[Manife
 
 
 def _refused(seen: Observed, refusal: Refusal, made: tuple[Manifest, ...], now: datetime) -> Plan:
-    """The API server has refused a pod: say so, and try again when it is time."""
+    """Something cannot be made: say so, and try again when it is time."""
     return Plan(
         create=made if refusal.is_over(now) else (),
-        status=status_of(seen, RunState.PENDING, f"the pods are refused: {refusal.message}", now),
+        status=status_of(seen, RunState.PENDING, refusal.words("the pods are"), now),
         again_seconds=refusal.again_seconds(now),
     )
 
@@ -207,9 +207,10 @@ def _under_way(seen: Observed, settings: Settings, now: datetime) -> Plan:
     if seen.version is not None and seen.wanted_workers > 0 and seen.address is None:
         create = (scheduler_service(run=seen.run, version=seen.version, attempt=seen.attempt),)
     elif seen.version is not None and (lacking := missing_workers(seen, seen.version, settings)):
-        retry = None if seen.refusal is None else seen.refusal.again_seconds(now)
-        create = lacking if seen.refusal is None or seen.refusal.is_over(now) else ()
-        events = replaced(seen, lacking)
+        create, events = lacking, replaced(seen, lacking)
+    if seen.refusal is not None and seen.refusal.is_about(create):
+        retry = seen.refusal.again_seconds(now)
+        create = create if seen.refusal.is_over(now) else ()
     state, message, again = how_it_goes(seen, now)
     waits = [seconds for seconds in (again, retry, next_deadline_seconds(seen, now)) if seconds is not None]
     status = status_of(seen, state, message, now)

@@ -10,7 +10,7 @@ from headwater.resources.names import attempt_name
 from headwater_operator import pods
 from headwater_operator.kinds import SECRET, SERVICE, Manifest
 from headwater_operator.objects.pods import image_of
-from headwater_operator.plans import Delete, Plan
+from headwater_operator.plans import AGAIN, Delete, Plan, Refusal
 from headwater_operator.runs.claims import claim_map, key_of
 from headwater_operator.runs.closing import closed_tasks
 from headwater_operator.runs.facts import Observed
@@ -26,12 +26,31 @@ def finish(seen: Observed, state: RunState, message: str, now: datetime) -> Plan
     if state in (RunState.CRASHED, RunState.TIMED_OUT, RunState.CANCELLED) and "report" not in seen.status:
         status |= closed_tasks(seen.status, state)
     report = seen.status.get("report") or {}
-    finished_at = report.get("finishedAt") or timestamp(now)
-    status["finishedAt"] = finished_at
-    status["timeline"] = {**status["timeline"], "finishedAt": finished_at}
+    finished_at = report.get("finishedAt") or seen.status.get("finishedAt") or timestamp(now)
+    claim = _claim(seen, state, message, finished_at)
+    if seen.refusal is not None and seen.refusal.is_about(claim):
+        return _unclaimed(seen, state, seen.refusal, claim, finished_at, now)
+    status = _ended_at(status, finished_at)
     stays = seen.runner is not None and "deletionTimestamp" not in seen.runner["metadata"]
     delete = () if stays else belongings(seen)
-    return Plan(create=_claim(seen, state, message, finished_at), status=status, delete=delete)
+    return Plan(create=claim, status=status, delete=delete)
+
+
+def _unclaimed(
+    seen: Observed, state: RunState, refusal: Refusal, claim: tuple[Manifest, ...], finished_at: str, now: datetime
+) -> Plan:
+    """It has ended, and must not say so for good before its claim is there: another run of its key would be executed
+    once this one is gone. Its `finishedAt` tells that it is over, and its slots are free."""
+    words = f"it has ended ({state}); its claim is {refusal.how}: {refusal.message}{AGAIN}"
+    return Plan(
+        create=claim if refusal.is_over(now) else (),
+        status=_ended_at(status_of(seen, RunState.PENDING, words, now), finished_at),
+        again_seconds=refusal.again_seconds(now),
+    )
+
+
+def _ended_at(status: dict[str, Any], finished_at: str) -> dict[str, Any]:
+    return {**status, "finishedAt": finished_at, "timeline": {**status["timeline"], "finishedAt": finished_at}}
 
 
 def _claim(seen: Observed, state: RunState, message: str, finished_at: str) -> tuple[Manifest, ...]:

@@ -13,7 +13,7 @@ from headwater_operator import pods
 from headwater_operator.apply import Applier, is_owned
 from headwater_operator.cache import Cache
 from headwater_operator.kinds import FLOW_RUN, Manifest
-from headwater_operator.line import is_finished
+from headwater_operator.line import has_ended
 from headwater_operator.queue import WorkKey
 from headwater_operator.runs.concurrency import limits_of
 from headwater_operator.slots.allot import Slots, allot
@@ -88,7 +88,7 @@ class SlotKeeper:
     def _leaves(self, run: Manifest) -> bool:
         """Whether a run is over, deleted, or about to be."""
         there = self._there(run)
-        return there is None or is_finished(there) or "deletionTimestamp" in there["metadata"]
+        return there is None or has_ended(there) or "deletionTimestamp" in there["metadata"]
 
     def _has_pods(self, run: Manifest) -> bool:
         """Whether tasks of a run that leaves may still run. Where the runner has told the end, none does."""

@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from headwater.resources.conditions import Condition, find, ready, reconciling, stalled, to_manifest
+from headwater.resources.conditions import (
+    Condition,
+    find,
+    held_up,
+    parse_timestamp,
+    ready,
+    reconciling,
+    stalled,
+    to_manifest,
+)
 from headwater.resources.names import inspection_name
 from headwater_operator import pods
 from headwater_operator.kinds import POD, Manifest
@@ -14,6 +23,7 @@ from headwater_operator.objects.others import flow_account, source_map
 from headwater_operator.objects.pods import inspection_pod
 from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.settings import Settings
+from headwater_operator.trouble import LASTING_SECONDS, trouble
 
 # How late the last write of an inspection may be seen after its pod has ended.
 LAST_WRITE_SECONDS = 10.0
@@ -82,19 +92,23 @@ def _tidy(seen: Observed) -> Plan:
 
 
 def _begin(seen: Observed, settings: Settings, now: datetime) -> Plan:
+    refusal = seen.refusal
+    if refusal is not None and refusal.permanent:
+        return _say(seen, {}, stalled("InspectionFailed", refusal.words("the inspection pod is")), now)
+    wanted = _needs(seen, settings)
+    if refusal is None or not refusal.is_about(wanted):
+        return Plan(create=wanted)
+    before = seen.version.get("status", {}).get("conditions", [])
+    said = _say(seen, {}, trouble(refusal.reason, refusal.words("the inspection pod is"), before, now), now)
+    return replace(said, create=wanted if refusal.is_over(now) else (), again_seconds=refusal.again_seconds(now))
+
+
+def _needs(seen: Observed, settings: Settings) -> tuple[Manifest, ...]:
     if not seen.account and not seen.version["spec"].get("serviceAccountName"):
         # Before the pod: a pod of an account that is not there is refused.
-        return Plan(create=flow_account(namespace=seen.version["metadata"]["namespace"], settings=settings))
-    if seen.refusal is not None and seen.refusal.permanent:
-        words = f"the inspection pod is refused: {seen.refusal.message}"
-        return _say(seen, {}, stalled("InspectionFailed", words), now)
+        return flow_account(namespace=seen.version["metadata"]["namespace"], settings=settings)
     source = [source_map(version=seen.version)] if seen.version["spec"].get("source") else []
-    pod = inspection_pod(version=seen.version, settings=settings)
-    if seen.refusal is None:
-        return Plan(create=(*source, pod))
-    said = _say(seen, {}, stalled("PodRefused", f"the inspection pod is refused: {seen.refusal.message}"), now)
-    create = (*source, pod) if seen.refusal.is_over(now) else ()
-    return replace(said, create=create, again_seconds=seen.refusal.again_seconds(now))
+    return (*source, inspection_pod(version=seen.version, settings=settings))
 
 
 def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
@@ -112,7 +126,7 @@ def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
     if pods.was_stopped(pod):
         # Not the flow's doing: an eviction, a lost node, an image that did not come in time.
         text = f"the inspection pod was stopped and is made again: {pods.how_ended(pod).message}"
-        said = _say(seen, fields, stalled("InspectionStopped", text), now)
+        said = _say(seen, fields, _stopped(seen, text, now), now)
         return replace(said, delete=(Delete(POD, pod["metadata"]["name"]),))
     if pods.phase(pod) == "Failed":
         word = (pods.last_word(pod) or {}).get("message") or pods.how_ended(pod).message
@@ -124,6 +138,12 @@ def _follow(seen: Observed, pod: Manifest, now: datetime) -> Plan:
     if wait.reason in pods.IMAGE_REASONS or wait.reason.startswith("Create"):
         return _say(seen, fields, stalled(wait.reason, wait.message), now)
     return _say(seen, fields, reconciling(wait.reason, wait.message), now)
+
+
+def _stopped(seen: Observed, text: str, now: datetime) -> list[Condition]:
+    """It goes on by itself, unless it was stopped again and again, or at its deadline."""
+    age = (now - parse_timestamp(seen.version["metadata"]["creationTimestamp"])).total_seconds()
+    return (stalled if age >= LASTING_SECONDS else held_up)("InspectionStopped", text)
 
 
 def _succeeded(seen: Observed, pod: Manifest, fields: dict[str, Any], now: datetime) -> Plan:

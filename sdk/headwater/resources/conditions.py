@@ -103,6 +103,14 @@ def reconciling(reason: str, message: str) -> list[Condition]:
     ]
 
 
+def held_up(reason: str, message: str) -> list[Condition]:
+    """Work goes on, but something is in its way, which may cease to be by itself."""
+    return [
+        Condition("Ready", Status.FALSE, reason, message),
+        Condition("Reconciling", Status.TRUE, reason, message),
+    ]
+
+
 def stalled(reason: str, message: str) -> list[Condition]:
     """Somebody has to do something."""
     return [
