@@ -10,7 +10,7 @@ Event for each reason, with a count and the newest message.
               Success Failed TimedOut Crashed Cancelled Skipped
     Flow      VersionMade VersionCurrent    also when a rollback makes an old one current again
               MissedTimes RunRefused        of its schedules
-              and the reason of its Stalled condition
+              and the reason of its Ready condition while that is False
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _of_run(was: dict[str, Any], run: Manifest) -> tuple[Event, ...]:
 
 
 def _of_flow(was: dict[str, Any], status: dict[str, Any]) -> tuple[Event, ...]:
-    return (*_current(was.get("currentVersion"), status.get("currentVersion")), *_stalled(was, status))
+    return (*_current(was.get("currentVersion"), status.get("currentVersion")), *_in_trouble(was, status))
 
 
 def _current(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[Event, ...]:
@@ -105,10 +105,11 @@ def _current(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[Ev
     return (Event("VersionCurrent", f"{new['name']} is current{' again' if again else ''}"),)
 
 
-def _stalled(was: dict[str, Any], status: dict[str, Any]) -> tuple[Event, ...]:
-    old, new = (find(of.get("conditions", []), "Stalled") for of in (was, status))
-    if new is None or new["status"] != "True":
+def _in_trouble(was: dict[str, Any], status: dict[str, Any]) -> tuple[Event, ...]:
+    """Ready is False where it is Stalled, or held up by something that may cease to by itself."""
+    old, new = (find(of.get("conditions", []), "Ready") for of in (was, status))
+    if new is None or new["status"] != "False":
         return ()
-    if old is not None and (old["status"], old["reason"], old["message"]) == ("True", new["reason"], new["message"]):
+    if old is not None and (old["status"], old["reason"], old["message"]) == ("False", new["reason"], new["message"]):
         return ()
     return (Event(new["reason"], brief(new["message"]), WARNING),)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headwater.resources.conditions import RunState, ready, stalled, to_manifest
+from headwater.resources.conditions import RunState, held_up, ready, reconciling, stalled, to_manifest
 from headwater_operator import recorder as recorder_module
 from headwater_operator.api import ApiError
 from headwater_operator.events import Event, ended, told
@@ -72,6 +72,16 @@ def test_what_a_flow_tells(make) -> None:
     assert told(FLOW, broken, broken) == ()
     assert told(FLOW, broken, worse) == (Event("InspectionFailed", "etl-v4 cannot be used: it raises", "Warning"),)
     assert told(FLOW, worse, second) == ()
+
+
+def test_a_flow_tells_its_troubles_once(make) -> None:
+    new, held, stuck = (
+        flow_with(make, conditions)
+        for conditions in (reconciling("NewVersion", "x"), held_up("PodRefused", "no"), stalled("PodRefused", "no"))
+    )
+    assert told(FLOW, new, held) == (Event("PodRefused", "no", "Warning"),)
+    assert told(FLOW, held, stuck) == (), "it lasts"
+    assert told(FLOW, held, new) == ()
 
 
 def test_a_version_tells_by_its_flow(make) -> None:
