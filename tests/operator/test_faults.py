@@ -10,9 +10,10 @@ import pytest
 
 from simulation.play import run_stories
 from simulation.stories import STORIES as OF_RUNS
+from simulation.stories_of_refusals import STORIES as OF_REFUSALS
 from simulation.stories_of_will import STORIES as OF_WILL
 
-STORIES = (*OF_RUNS, *OF_WILL)
+STORIES = (*OF_RUNS, *OF_REFUSALS, *OF_WILL)
 
 
 @pytest.fixture

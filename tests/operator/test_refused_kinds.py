@@ -385,3 +385,12 @@ def test_what_is_ours_already_needs_no_quota(make, kind: Any) -> None:
         assert server.all(FLOW_RUN)[0]["status"]["attempt"]["podName"] == "etl-1-a1"
 
     play(make, story, *ready_flow(make), (FLOW_RUN, make.run()))
+
+
+def test_what_stays_invalid_is_stalled_at_once(make, condition) -> None:
+    invalid = refused(make, "FlowVersion", "etl-v2", permanent=True)
+    made = flows.plan(
+        flows.Observed(edited(make), [make.version(1)], [], version_refusal=invalid), make.settings, make.now
+    )
+    words = "FlowVersion etl-v2 is refused: exceeded quota: q; etl-v1 stays current"
+    assert condition(made.status, "Stalled") == ("True", "VersionRefused", words)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from headwater.resources.conditions import find
 from headwater.resources.names import WORKER
 from headwater_operator.kinds import (
-    CONFIG_MAP,
     FLOW,
     FLOW_RUN,
     FLOW_VERSION,
     POD,
-    SECRET,
-    SERVICE,
-    SERVICE_ACCOUNT,
 )
 from simulation.teller import Teller
 from simulation.values import (
@@ -230,61 +226,6 @@ async def a_quota_that_stays(t: Teller) -> None:
     t.run("run", "TimedOut")
 
 
-async def kinds_that_are_refused_for_a_while(t: Teller) -> None:
-    """What is refused is told by the object that wants it, made when it is allowed, and then all goes on."""
-    t.flow(workers=1, source={"files": {"flow.py": "..."}}, startDeadlineSeconds=6000)
-    kinds = [SERVICE, SECRET, CONFIG_MAP, SERVICE_ACCOUNT, FLOW_VERSION, POD]
-    t.world.random.shuffle(kinds)
-    for number, kind in enumerate(kinds):
-        t.full(kind)
-        await t.world.sleep(0, 3)
-        t.edit(image=f"acme/etl:{number + 2}")
-        t.run(f"run{number}", "Success", seconds=1)
-        if kind is not SERVICE_ACCOUNT:  # which is there by then
-            await t.told("refused: ")
-        await t.world.sleep(0, 50)
-        t.room()
-        await t.finished(f"run{number}")
-        if t.world.random.random() < 0.5:
-            t.world.spawn(t.world.kill())
-
-
-async def what_is_there_needs_no_quota(t: Teller) -> None:
-    """An operator that takes over does not know what was made; to make it again is refused before its name is seen."""
-    t.flow(workers=1)
-    await t.ready()
-    t.run("begun", "Success", seconds=400)
-    await t.begun("begun")
-    t.full(SERVICE, SECRET, SERVICE_ACCOUNT)
-    await t.world.kill()
-    for pod in t.pods(WORKER):
-        t.crash(pod)
-    await t.world.sleep(1, 5)
-    if not t.world.faulty:
-        await t.world.until(lambda: t.pods(WORKER), 20)
-    await t.finished("begun")
-    t.room()
-
-
-async def a_claim_that_is_refused(t: Teller) -> None:
-    """Its run has ended, but not for good: nobody else of its key runs, and others get its slot."""
-    t.flow(concurrency={"limit": 1})
-    key = {"idempotencyKey": "monday"}
-    t.run("once", "Success", spec=key, seconds=60)
-    await t.begun("once")
-    t.full(CONFIG_MAP)
-    t.run("twin", "Success", spec=key)
-    t.run("next", "Success")
-    await t.told("it has ended (Success); its claim is refused: ")
-    await t.finished("next")
-    if {name for name in ("once", "twin") if result_of({"status": t.status(FLOW_RUN, name)})}:
-        t.world.violate("a run was over before its claim was there")
-    t.room()
-    await t.finished("once", "twin")
-    if "attempt" in t.status(FLOW_RUN, "twin"):
-        t.world.violate("a key was executed twice")
-
-
 async def a_run_that_takes_too_long(t: Teller) -> None:
     t.flow(workers=1, timeoutSeconds=60)
     t.run("run", "TimedOut", seconds=100000)
@@ -433,9 +374,6 @@ STORIES = (
     an_image_that_never_comes,
     a_quota_that_gives_way,
     a_quota_that_stays,
-    kinds_that_are_refused_for_a_while,
-    what_is_there_needs_no_quota,
-    a_claim_that_is_refused,
     a_run_that_takes_too_long,
     a_flow_with_its_source,
     runs_in_a_queue,

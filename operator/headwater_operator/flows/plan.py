@@ -22,7 +22,7 @@ from headwater.resources.names import HASH_LABEL
 from headwater.resources.versions import resolve_wish, spec_hash, versioned
 from headwater_operator.events import WARNING, Event
 from headwater_operator.flows import schedules
-from headwater_operator.kinds import Manifest
+from headwater_operator.kinds import FLOW_RUN, Manifest
 from headwater_operator.objects.others import flow_version
 from headwater_operator.plans import AGAIN, LONGEST_PAUSE_SECONDS, Plan, Refusal
 from headwater_operator.runs.parameters import parameter_problem
@@ -95,8 +95,7 @@ def _refused(
     refusal = seen.refusal
     assert refusal is not None
     words = f"run {missing[0]['metadata']['name']} is {refusal.how}: {refusal.message}{AGAIN}"
-    before = seen.flow.get("status", {}).get("conditions", [])
-    told = trouble("RunRefused" if refusal.how == "refused" else "RunNotMade", words, before, now)
+    told = _trouble(seen, replace(refusal, kind=FLOW_RUN.name), words, now)
     said = _say(seen, wanted, schedules.held(asked, seen.flow, missing), now, told)
     # What has become due since then may be another schedule's, and wanted.
     due = missing if refusal.is_over(now) else tuple(run for run in missing if _slot(run) > refusal.since(now))
@@ -192,6 +191,10 @@ def _unmade(seen: Observed, current: Manifest | None, now: datetime) -> list[Con
     refusal = seen.version_refusal
     assert refusal is not None, "else it is made first"
     words = f"{refusal.words('')}{_stays(current)}"
+    return _trouble(seen, refusal, words, now)
+
+
+def _trouble(seen: Observed, refusal: Refusal, words: str, now: datetime) -> list[Condition]:
     before = seen.flow.get("status", {}).get("conditions", [])
     return stalled(refusal.reason, words) if refusal.permanent else trouble(refusal.reason, words, before, now)
 
