@@ -56,9 +56,9 @@ async def a_claim_that_is_refused(t: Teller) -> None:
     """Its run has ended, but not for good: nobody else of its key runs, and others get its slot."""
     t.flow(concurrency={"limit": 1})
     key = {"idempotencyKey": "monday"}
-    t.run("once", "Success", spec=key, seconds=60)
-    await t.begun("once")
     t.full(CONFIG_MAP)
+    t.run("once", "Success", spec=key)
+    await t.world.until(lambda: "attempt" in t.status(FLOW_RUN, "once"))
     t.run("twin", "Success", spec=key)
     t.run("next", "Success")
     await t.told("it has ended (Success); its claim is refused: ")
