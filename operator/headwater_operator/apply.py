@@ -106,7 +106,9 @@ class Applier:
                 made = await self._make_anew(wanted)
             else:
                 made = await self._api.get(kind, namespace, name) if kind in READ or is_claim(wanted) else wanted
-            if kind is not FLOW_RUN:  # a run of that name counts as the schedule's, whoever made it
+            if kind is FLOW_RUN:
+                _check_flow(wanted, made)
+            else:
                 _check_owner(wanted, made)
         self._remember(kind, made)
 
@@ -210,6 +212,14 @@ def _check_owner(wanted: Manifest, found: Manifest) -> None:
                 f'{found["kind"]} "{found["metadata"]["name"]}" is in the way: it does not belong to '
                 f'{owner["kind"]} "{owner["name"]}"; delete it, or wait until it is gone'
             )
+
+
+def _check_flow(wanted: Manifest, found: Manifest) -> None:
+    """A run of the wanted name counts as the schedule's, whoever made it, but not one of another flow."""
+    flow = found["spec"]["flow"]
+    if flow != wanted["spec"]["flow"]:
+        name = found["metadata"]["name"]
+        raise Refused(Refusal(f'FlowRun "{name}" is in the way: it is a run of Flow "{flow}"; delete it'))
 
 
 def difference(now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from headwater.resources.conditions import (
     ready,
     reconciling,
     stalled,
+    timestamp,
     to_manifest,
 )
 from headwater.resources.names import HASH_LABEL
@@ -72,7 +73,7 @@ def _refused(
     """The API server does not take a run: say so, and do not note the times whose runs are still to be made."""
     refusal = seen.refusal
     assert refusal is not None
-    words = f"run {missing[0]['metadata']['name']} is refused: {refusal.message}. It is tried again"
+    words = f"a run is refused: {refusal.message}. It is tried again"
     said = _say(seen, wanted, schedules.held(asked, seen.flow, missing), now, ("RunRefused", words))
     # What has become due since then may be another schedule's, and wanted.
     due = missing if refusal.is_over(now) else tuple(run for run in missing if _slot(run) > refusal.since(now))
@@ -142,7 +143,7 @@ def _say(
     }
     if seen.flow["spec"].get("schedules") or "schedules" in seen.flow.get("status", {}):
         status["schedules"] = asked.status or None
-        status["nextRunTime"] = schedules.timestamp_of(asked.next_run) if asked.next_run is not None else None
+        status["nextRunTime"] = timestamp(asked.next_run) if asked.next_run is not None else None
     if resolve_wish(seen.flow) or "resolveImage" in seen.flow.get("status", {}):
         status["resolveImage"] = resolve_wish(seen.flow) or None
     if current is not None:
