@@ -1,7 +1,7 @@
 """Which times of a clock are due: made, made up for, or left out, as `catchUp` says. Pure.
 
 Skip     a slot that was missed by more than GRACE is left out
-Latest   likewise, but where none is on time the newest is made up for
+Latest   of several that are due, on time or not, only the newest is made
 All      every one is, a few at a time
 """
 
@@ -53,11 +53,10 @@ def slots_due(clock: Clock, catch_up: str, last: datetime, now: datetime) -> Slo
         return Slots(missed, missed[-1], coming)
     newest = _newest(clock, last, now)
     assert newest is not None, "the first is one"
+    if catch_up == "Latest":
+        return Slots((newest,), newest, coming, missed=_count(clock, last, newest - timedelta(seconds=1)))
     since = max(last, now - GRACE)
-    made = tuple(_until(clock, since, now))
-    if catch_up == "Latest" and not made:
-        made, since = (newest,), newest - timedelta(seconds=1)
-    return Slots(made, newest, coming, missed=_count(clock, last, since))
+    return Slots(tuple(_until(clock, since, now)), newest, coming, missed=_count(clock, last, since))
 
 
 def slots_after(clock: Clock, after: datetime) -> Iterator[datetime]:
