@@ -38,6 +38,7 @@ TABLE = {
     "FlowRun-Submitted": ("InProgress", "Progressing", "cancel terminate"),
     "FlowRun-Running": ("InProgress", "Progressing", "cancel terminate"),
     "FlowRun-Paused": ("InProgress", "Suspended", "approve cancel reject terminate"),
+    "FlowRun-PausedMapped": ("InProgress", "Suspended", "approve cancel reject terminate"),
     "FlowRun-Changed": ("InProgress", "Progressing", "cancel- terminate"),
     "FlowRun-Cancelling": ("InProgress", "Progressing", "cancel- terminate"),
     "FlowRun-Success": ("Current", "Healthy", ""),
@@ -69,7 +70,7 @@ def test_each_state_is_judged_right(verdicts: dict[str, dict[str, Any]], name: s
     conditions = {c["type"]: c for c in OBJECTS[name]["status"]["conditions"]}
     if found["health"] == "Degraded":
         assert found["healthMessage"] == found["kstatusMessage"] == conditions["Stalled"]["message"]
-    elif name in ("FlowRun-Paused", "FlowRun-Queued", "FlowRun-Pending"):
+    elif name in ("FlowRun-Paused", "FlowRun-PausedMapped", "FlowRun-Queued", "FlowRun-Pending"):
         assert found["healthMessage"] == conditions["Succeeded"]["message"]
 
 
@@ -93,6 +94,8 @@ CHANGES = [
     ("FlowRun-Cancelling", "terminate", {"cancel": "Terminate"}),
     ("FlowRun-Paused", "approve", {"decisions": [{"task": "deploy", "decision": "Approve"}]}),
     ("FlowRun-Paused", "reject", {"decisions": [{"task": "deploy", "decision": "Reject"}]}),
+    ("FlowRun-PausedMapped", "approve", {"decisions": [{"task": "deploy", "decision": "Approve"}]}),
+    ("FlowRun-PausedMapped", "reject", {"decisions": [{"task": "deploy", "decision": "Reject"}]}),
 ]
 
 
