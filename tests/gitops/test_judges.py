@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gitops.judging import ROOT, SHIPPED, judge
+from headwater.cli.control import restarted
 from headwater.resources.conditions import RunState
 
 OBJECTS = {
@@ -133,6 +134,36 @@ def test_a_retry_goes_on_where_the_run_ended(verdicts: dict[str, dict[str, Any]]
         "version": run["status"]["version"]["number"],
         "resumeFrom": {"run": run["metadata"]["name"]},
     }
+
+
+OWNERS = {
+    kind: {
+        "apiVersion": "headwater.dev/v1alpha1",
+        "kind": kind,
+        "name": "one",
+        "uid": f"uid-{kind}",
+        "controller": True,
+    }
+    for kind in ("Flow", "FlowRun")
+}
+LABELS = {"headwater.dev/schedule": "nightly", "headwater.dev/flow": "good", "app.kubernetes.io/instance": "theirs"}
+ORIGINS = {
+    "made by hand": {},
+    "of a schedule": {"ownerReferences": [OWNERS["Flow"]], "labels": LABELS},
+    "started by another run": {"ownerReferences": [OWNERS["FlowRun"]]},
+    "owned by both": {"ownerReferences": [OWNERS["FlowRun"], OWNERS["Flow"]], "labels": {"team": "a"}},
+}
+
+
+def test_a_retry_is_what_the_command_makes() -> None:
+    """The Flow and the schedule are handed on, and not the run whose spec.cancel would hold for it."""
+    failed = OBJECTS["FlowRun-Failed"]
+    runs = [{**failed, "metadata": {**failed["metadata"], **origin}} for origin in ORIGINS.values()]
+    for run, found in zip(runs, judge(runs), strict=True):
+        (effect,) = found["actions"]["retry-failed"]["does"]
+        named = {field: effect["resource"]["metadata"].pop(field) for field in ("name", "namespace")}
+        assert named["namespace"] == run["metadata"]["namespace"]
+        assert effect["resource"] == restarted(run, [], [])
 
 
 def test_what_is_shipped_is_made_of_the_files() -> None:
