@@ -35,6 +35,7 @@ WAITING = (RunState.PENDING, RunState.QUEUED, RunState.SUSPENDED)
 # From these a run does not begin to run, it goes on.
 UNDER_WAY = (RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING)
 SILENT = (RunState.SCHEDULED, RunState.SUBMITTED)
+STATES = {str(state): state for state in RunState}
 WARNINGS = (RunState.PENDING, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED)
 
 
@@ -66,9 +67,8 @@ def ended(before: Manifest, after: Manifest) -> RunState | None:
 def state_of(run: Manifest) -> tuple[RunState | None, str]:
     """Return a run's state, None before there is one, and the first line of why."""
     condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
-    if condition is None or condition["reason"] not in {str(state) for state in RunState}:
-        return None, ""
-    return RunState(condition["reason"]), brief(condition["message"])
+    state = STATES.get(condition["reason"]) if condition is not None else None
+    return (state, brief(condition["message"])) if condition is not None and state is not None else (None, "")
 
 
 def brief(message: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from headwater_operator.census import Census
-from headwater_operator.metrics import Metrics
+from headwater_operator.kinds import FLOW_RUN
+from headwater_operator.metrics import Metrics, Page, Snapshot
 
 ALL = {name: {"enabled": True} for name in ("serviceMonitor", "rules", "dashboard")}
 
@@ -23,38 +24,36 @@ def objects(helm: Any) -> dict[str, Any]:
     return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(printed) if manifest}
 
 
-class Quiet:
-    """An operator that has done nothing yet, but has one of everything to tell."""
-
-    def census(self) -> Census:
-        return Census({("sales", "etl", "Running"): 1}, 0)
-
-    def ready(self) -> bool:
-        return True
-
-    def queue_length(self) -> int:
-        return 0
-
-    def queue_oldest_seconds(self) -> float:
-        return 0.0
-
-    def requests(self) -> dict[tuple[str, str], int]:
-        return {("GET", "200"): 1}
-
-    def events(self) -> dict[str, int]:
-        return {"written": 0}
+# An operator that has one of everything to tell.
+SNAPSHOT = Snapshot(
+    census=Census({("sales", "etl", "Running"): 1}, 0), requests={("GET", "200"): 1}, events={"written": 0}
+)
+RUN = {
+    "kind": "FlowRun",
+    "metadata": {"namespace": "sales", "creationTimestamp": "2026-11-23T12:00:00Z"},
+    "spec": {"flow": "etl", "scheduledTime": "2026-11-23T12:00:00Z"},
+}
+ENDED = {
+    "conditions": [{"type": "Succeeded", "status": "True", "reason": "Success", "message": "fine"}],
+    "startedAt": "2026-11-23T12:00:00Z",
+    "finishedAt": "2026-11-23T12:00:01Z",
+    "timeline": {"firstTaskAt": "2026-11-23T12:00:00Z"},
+}
 
 
 @pytest.fixture(scope="session")
 def exposed() -> dict[str, set[str]]:
     """The names of the operator's series, each with its labels."""
     metrics = Metrics()
-    metrics.watch(Quiet())
+    metrics.flow_seen(("sales", "etl"))
+    metrics.created(RUN)
+    metrics.status_written(FLOW_RUN, RUN, {**RUN, "status": ENDED})
+    metrics.reconciled("FlowRun", 1.0, failed=True)
     found: dict[str, set[str]] = {}
-    for family in metrics.registry.collect():
-        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
-        found |= {family.name + suffix: labels for suffix in suffixes}
+    for family in Page(metrics.registry, SNAPSHOT).collect():
+        assert family.samples, f"{family.name} has no series here, and its labels are not known"
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
 
