@@ -74,6 +74,52 @@ def test_every_query_asks_for_a_metric_that_exists(objects: dict[str, Any], expo
         assert set(names) <= set(exposed), f"{query} asks for what the operator does not tell"
 
 
+# Of the target, which Prometheus adds.
+OF_TARGET = {"job", "instance"}
+METRIC = re.compile(r"\b((?:headwater|process)_[a-z_]+)(?:\{([^}]*)\})?")
+MATCHER = re.compile(r'([a-zA-Z_]+)\s*(?:=~|!~|!=|=)\s*"[^"]*"')
+GROUPING = re.compile(r"\b(?:by|without|on)\s*\(([^)]*)\)")
+VALUES = re.compile(r"label_values\((.*),\s*([a-zA-Z_]+)\)")
+
+
+def labels_of(query: str) -> list[tuple[str, str]]:
+    """Each label that a query names, with the metric that is to have it; "" stands for all of the query's."""
+    found = [(name, label) for name, matchers in METRIC.findall(query) for label in MATCHER.findall(matchers)]
+    found += [("", label.strip()) for labels in GROUPING.findall(query) for label in labels.split(",")]
+    return found + [("", label) for _, label in VALUES.findall(query)]
+
+
+def wrong_labels(query: str, exposed: dict[str, set[str]]) -> list[tuple[str, str]]:
+    every = set.intersection(*(exposed[name] | OF_TARGET for name, _ in METRIC.findall(query)))
+    return [
+        (name, label) for name, label in labels_of(query) if label not in (exposed[name] | OF_TARGET if name else every)
+    ]
+
+
+def test_every_query_asks_by_labels_that_its_metrics_have(
+    objects: dict[str, Any], exposed: dict[str, set[str]]
+) -> None:
+    asked = queries(objects)
+    assert sum(len(labels_of(query)) for query in asked) > 30
+    assert {query: wrong for query in asked if (wrong := wrong_labels(query, exposed))} == {}
+
+
+WRONG = {
+    "sum by (flow) (headwater_reconcile_errors_total)": [("", "flow")],
+    'headwater_runs{namespace="a", kind=~"b"}': [("headwater_runs", "kind")],
+    'histogram_quantile(0.5, sum by (le, state) (rate(headwater_run_wait_seconds_bucket{flow="a"}[5m])))': [
+        ("", "state")
+    ],
+    "sum by (le) (rate(headwater_run_wait_seconds_sum[5m]))": [("", "le")],
+    'label_values(headwater_runs{namespace=~"a"}, kind)': [("", "kind")],
+}
+
+
+@pytest.mark.parametrize(("query", "wrong"), WRONG.items())
+def test_a_wrong_label_is_found(exposed: dict[str, set[str]], query: str, wrong: list[tuple[str, str]]) -> None:
+    assert wrong_labels(query, exposed) == wrong
+
+
 def test_every_metric_of_ours_is_on_the_dashboard(objects: dict[str, Any], exposed: dict[str, set[str]]) -> None:
     asked = " ".join(queries(objects))
     stems = {name.removesuffix("_sum").removesuffix("_count").removesuffix("_bucket") for name in exposed}
