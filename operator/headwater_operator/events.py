@@ -41,7 +41,7 @@ WARNINGS = (RunState.PENDING, RunState.FAILED, RunState.TIMED_OUT, RunState.CRAS
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to an object. One that is superseded within *settle_seconds* is not told at all."""
+    """Something that happened to an object. Not told at all where `changed` is true again within *settle_seconds*."""
 
     reason: str
     message: str
@@ -56,6 +56,11 @@ def told(kind: Kind, before: Manifest, after: Manifest) -> tuple[Event, ...]:
     if kind is FLOW:
         return _of_flow(before.get("status", {}), after.get("status", {}))
     return ()
+
+
+def changed(kind: Kind, before: Manifest, after: Manifest) -> bool:
+    """Whether an object is in another state now, so that what it waited for is over; also where that is not told."""
+    return kind is FLOW_RUN and state_of(before)[0] is not state_of(after)[0]
 
 
 def ended(before: Manifest, after: Manifest) -> RunState | None:

@@ -136,6 +136,8 @@ class Operator:
             return
         await self.queue.add(_key(kind, manifest), FLOW_SUMMARY_SECONDS if _is_summary(kind, manifest) else 0.0)
         if kind is FLOW_RUN:
+            if deleted:
+                self.recorder.withdraw(manifest)
             await self._enqueue(to_wake(self.cache, manifest, deleted))
             if concerns_children(manifest):
                 await self._enqueue(self.cache.children_of(namespace, manifest["metadata"]["name"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwater_operator.events import Event, told
+from headwater_operator.events import Event, changed, told
 from headwater_operator.kinds import Kind, Manifest
 from headwater_operator.metrics import Metrics
 from headwater_operator.recorder import Recorder
@@ -18,6 +18,8 @@ class Witness:
         self._metrics = metrics
 
     def status_written(self, kind: Kind, before: Manifest, after: Manifest) -> None:
+        if changed(kind, before, after):
+            self._recorder.withdraw(after)
         self._recorder.tell(after, told(kind, before, after))
         self._metrics.status_written(kind, before, after)
 
