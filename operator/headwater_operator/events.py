@@ -15,6 +15,7 @@ Event for each reason, with a count and the newest message.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,15 @@ class Event:
     settle_seconds: float = 0.0
 
 
-def told(kind: Kind, before: Manifest, after: Manifest) -> tuple[Event, ...]:
-    """Return what a written status is worth; none where only counts and times have changed."""
+def told(
+    kind: Kind, before: Manifest, after: Manifest, get: Callable[[str], Manifest | None] = lambda _: None
+) -> tuple[Event, ...]:
+    """Return what a written status is worth; none where only counts and times have changed. *get* finds a FlowVersion
+    of the namespace by its name."""
     if kind is FLOW_RUN:
         return _of_run(before.get("status", {}), after)
     if kind is FLOW:
-        return _of_flow(before.get("status", {}), after.get("status", {}))
+        return _of_flow(before.get("status", {}), after.get("status", {}), get)
     return ()
 
 
@@ -99,14 +103,18 @@ def _of_run(was: dict[str, Any], run: Manifest) -> tuple[Event, ...]:
     return (Event(str(new), words, WARNING if new in WARNINGS else NORMAL, settle),)
 
 
-def _of_flow(was: dict[str, Any], status: dict[str, Any]) -> tuple[Event, ...]:
-    return (*_current(was.get("currentVersion"), status.get("currentVersion")), *_stalled(was, status))
+def _of_flow(was: dict[str, Any], status: dict[str, Any], get: Callable[[str], Manifest | None]) -> tuple[Event, ...]:
+    return (*_current(was.get("currentVersion"), status.get("currentVersion"), get), *_stalled(was, status))
 
 
-def _current(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[Event, ...]:
+def _current(
+    old: dict[str, Any] | None, new: dict[str, Any] | None, get: Callable[[str], Manifest | None]
+) -> tuple[Event, ...]:
     if new is None or (old is not None and old["name"] == new["name"]):
         return ()
-    again = old is not None and new["number"] < old["number"]
+    # A version that was current says that it is not any more; one that never was says nothing.
+    gave_way = (get(new["name"]) or {}).get("status", {}).get("current") is False
+    again = gave_way or (old is not None and new["number"] < old["number"])
     return (Event("VersionCurrent", f"{new['name']} is current{' again' if again else ''}"),)
 
 

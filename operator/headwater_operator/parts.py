@@ -50,7 +50,7 @@ class Operator:
         self.cache = Cache()
         self.recorder = Recorder(api)
         self.metrics = Metrics()
-        applier = Applier(api, self.cache, Witness(self.recorder, self.metrics))
+        applier = Applier(api, self.cache, Witness(self.recorder, self.metrics, self.cache))
         reconciler = Reconciler(self.cache, applier, settings)
         self.slots = reconciler.slots
         self.queue = WorkQueue(reconciler, told=self._reconciled)

@@ -10,6 +10,7 @@ import pytest
 from headwater.resources.conditions import RunState, ready, stalled, to_manifest
 from headwater_operator import recorder as recorder_module
 from headwater_operator.api import ApiError
+from headwater_operator.cache import Cache
 from headwater_operator.events import Event, ended, told
 from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION
 from headwater_operator.metrics import Metrics
@@ -76,6 +77,19 @@ def test_what_a_flow_tells(make) -> None:
     assert told(FLOW, broken, broken) == ()
     assert told(FLOW, broken, worse) == (Event("InspectionFailed", "etl-v4 cannot be used: it raises", "Warning"),)
     assert told(FLOW, worse, second) == ()
+
+
+@pytest.mark.parametrize(("current", "again"), [(None, ""), (False, " again"), (True, "")])
+def test_a_newer_version_that_comes_back_is_current_again(make, current: bool | None, again: str) -> None:
+    """From v1 to v2, back, and to v2 once more: v2 gave way to v1 in between, and says so."""
+    first, second = (flow_with(make, ready("VersionReady", "fine"), number) for number in (1, 2))
+    version = make.version(2)
+    if current is not None:
+        version["status"]["current"] = current
+    cache = Cache()
+    cache.upsert(FLOW_VERSION, version)
+    found = told(FLOW, first, second, lambda name: cache.get(FLOW_VERSION, "sales", name))
+    assert found == (Event("VersionCurrent", f"etl-v2 is current{again}"),)
 
 
 def test_a_version_tells_by_its_flow(make) -> None:
@@ -164,7 +178,7 @@ LIVES = {
 @pytest.mark.parametrize(("life", "expected"), LIVES.values(), ids=LIVES)
 def test_what_did_not_last_is_not_told(make, life: list[tuple[RunState, float]], expected: list[str]) -> None:
     async def story(api: Api, recorder: Recorder) -> None:
-        witness, before = Witness(recorder, Metrics()), make.run()
+        witness, before = Witness(recorder, Metrics(), Cache()), make.run()
         for state, seconds in life:
             after = run_in(make, state, "why")
             witness.status_written(FLOW_RUN, before, after)
