@@ -83,6 +83,15 @@ def test_a_rollback_and_a_broken_version_are_told(project: Any) -> None:
     )
 
 
+def test_fields_tell_who_has_written_them(project: Any) -> None:
+    project.flow("say", CODE)
+    project.run("fine", "say")
+    project.finish("fine")
+    text = project.kubectl("get", "flowrun", "fine", "-o", "json", "--show-managed-fields").stdout
+    managers = {field["manager"] for field in json.loads(text)["metadata"]["managedFields"]}
+    assert managers == {"kubectl-client-side-apply", "headwater-operator", "headwater-runner"}
+
+
 def test_a_wait_that_does_not_last_is_not_told(project: Any) -> None:
     project.flow("say", CODE)
     project.until("the version", lambda: project.get("flow", "say")["status"].get("currentVersion"))
