@@ -155,3 +155,47 @@ def test_the_service_leads_to_the_operator(objects: dict[str, Any]) -> None:
 
 def test_grafana_finds_the_dashboard(objects: dict[str, Any]) -> None:
     assert objects["ConfigMap"]["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+OWN = {
+    "app.kubernetes.io/name": "headwater",
+    "app.kubernetes.io/instance": "headwater",
+    "app.kubernetes.io/version": "0.1.0",
+    "app.kubernetes.io/managed-by": "Helm",
+    "app.kubernetes.io/component": "operator",
+    "helm.sh/chart": "headwater-0.1.0",
+}
+LABELS: dict[str, Any] = {
+    "more": ({"release": "prometheus"}, {**OWN, "release": "prometheus"}),
+    "one of the chart's": (
+        {"app.kubernetes.io/instance": "prometheus"},
+        {**OWN, "app.kubernetes.io/instance": "prometheus"},
+    ),
+    "one that looks like a number": ({"grafana_dashboard": "1"}, {**OWN, "grafana_dashboard": "1"}),
+    "none": ({}, OWN),
+}
+
+
+class Once(yaml.SafeLoader):
+    """YAML as strict as the API server: a key is there once."""
+
+
+def _once(loader: Once, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    assert len(set(keys)) == len(keys), f"twice in one map: {sorted(keys)}"
+    return loader.construct_mapping(node, deep=True)
+
+
+Once.add_constructor("tag:yaml.org,2002:map", _once)
+
+
+@pytest.mark.parametrize(("labels", "expected"), LABELS.values(), ids=LABELS)
+def test_labels_of_the_values_are_there_once(helm: Any, labels: dict[str, str], expected: dict[str, str]) -> None:
+    # The default is taken away by null, as Helm wants it.
+    default: dict[str, Any] = {} if "grafana_dashboard" in labels else {"grafana_dashboard": None}
+    given = {name: {"enabled": True, "labels": labels} for name in ALL}
+    given["dashboard"]["labels"] = {**default, **labels}
+    values = json.dumps({"metrics": given})
+    printed = helm("template", "headwater", "helm/headwater", "--values", "-", input=values).stdout
+    found = {m["kind"]: m["metadata"]["labels"] for m in yaml.load_all(printed, Once) if m}
+    assert [found[kind] for kind in ("ServiceMonitor", "PrometheusRule", "ConfigMap")] == [expected] * 3
