@@ -144,9 +144,10 @@ class Applier:
             self._cache.upsert(kind, made)
 
     def _is_wanted(self, made: Manifest) -> bool:
-        owner = made["metadata"]["ownerReferences"][0]
-        run = self._cache.get(FLOW_RUN, made["metadata"]["namespace"], owner["name"])
-        return run is not None and run["metadata"]["uid"] == owner["uid"]
+        """Whether one of its owners is a run that is there; somebody may have given it others."""
+        owners = made["metadata"].get("ownerReferences", [])
+        found = (self._cache.get(FLOW_RUN, made["metadata"]["namespace"], owner["name"]) for owner in owners)
+        return any(run is not None and is_owned(made, run["metadata"]["uid"]) for run in found)
 
     async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> bool:
         """Write what differs from the status as last seen, if anything does; return whether it stands there now.

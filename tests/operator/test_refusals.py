@@ -114,7 +114,7 @@ def play(make: Any, flow: Any, versions: list[Any], story: Any) -> None:
     async def main() -> None:
         cache, api = Cache(), FaultyApi(server)  # type: ignore[arg-type]
         recorder = Recorder(api, server.now)  # type: ignore[arg-type]
-        applier = Applier(api, cache, Witness(recorder, Metrics()))  # type: ignore[arg-type]
+        applier = Applier(api, cache, Witness(recorder, Metrics(), cache))  # type: ignore[arg-type]
         for kind, manifests in ((FLOW, [flow]), (FLOW_VERSION, versions)):
             for manifest in manifests:
                 server.objects[(kind.name, "sales", manifest["metadata"]["name"])] = manifest
