@@ -69,7 +69,7 @@ def test_a_refused_run_is_told_by_its_flow(make, condition) -> None:
     assert found.create == ()
     assert found.again_seconds == 4
     assert found.status is not None
-    words = "run etl-a-20261123120000 is refused: exceeded quota: runs. It is tried again"
+    words = "a run is refused: exceeded quota: runs. It is tried again"
     assert condition(found.status, "Stalled") == ("True", "RunRefused", words)
     assert found.status["runs"] == {"active": 0, "queued": 0}
     # Its time is not noted as handled, so that an operator that takes over still makes its run.
@@ -141,7 +141,7 @@ def test_a_refused_run_does_not_keep_the_flows_status_waiting(make, condition) -
     async def story(server: Strict, reconcile: Any) -> None:
         assert await reconcile() == pytest.approx(5, abs=0.5)
         status = server.get(FLOW, "sales", "etl")["status"]
-        words = "run etl-a-20261123120000 is refused: exceeded quota: runs. It is tried again"
+        words = "a run is refused: exceeded quota: runs. It is tried again"
         assert condition(status, "Stalled") == ("True", "RunRefused", words)
         assert status["currentVersion"]["name"] == "etl-v1"
         await asyncio.sleep(1)
