@@ -134,7 +134,9 @@ class Applier:
             found = await self._make_anew(wanted)
         else:
             found = await self._api.get(kind, namespace, name) if read else wanted
-        if kind is not FLOW_RUN:  # a run of that name counts as the schedule's, whoever made it
+        if kind is FLOW_RUN:
+            _check_flow(wanted, found)
+        else:
             _check_owner(wanted, found)
         return found
 
@@ -170,9 +172,10 @@ class Applier:
             self._cache.upsert(kind, made)
 
     def _is_wanted(self, made: Manifest) -> bool:
-        owner = made["metadata"]["ownerReferences"][0]
-        run = self._cache.get(FLOW_RUN, made["metadata"]["namespace"], owner["name"])
-        return run is not None and run["metadata"]["uid"] == owner["uid"]
+        """Whether one of its owners is a run that is there; somebody may have given it others."""
+        owners = made["metadata"].get("ownerReferences", [])
+        found = (self._cache.get(FLOW_RUN, made["metadata"]["namespace"], owner["name"]) for owner in owners)
+        return any(run is not None and is_owned(made, run["metadata"]["uid"]) for run in found)
 
     async def write_status(self, kind: Kind, manifest: Manifest, status: dict[str, Any]) -> bool:
         """Write what differs from the status as last seen, if anything does; return whether it stands there now.
@@ -247,6 +250,15 @@ def _check_owner(wanted: Manifest, found: Manifest) -> None:
                 f'{found["kind"]} "{found["metadata"]["name"]}" is in the way: it does not belong to '
                 f'{owner["kind"]} "{owner["name"]}"; delete it, or wait until it is gone'
             )
+
+
+def _check_flow(wanted: Manifest, found: Manifest) -> None:
+    """A run of the wanted name counts as the schedule's, whoever made it, but not one of another flow."""
+    flow = found["spec"]["flow"]
+    if flow != wanted["spec"]["flow"]:
+        name = found["metadata"]["name"]
+        words = f'FlowRun "{name}" is in the way: it is a run of Flow "{flow}"; delete it'
+        raise Refused(Refusal(words, kind=FLOW_RUN.name, name=name))
 
 
 def difference(now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from headwater.resources.names import CLAIM, FLOW_LABEL, ROLE_LABEL, RUN_LABEL, VERSION_LABEL
+from headwater_operator.census import Tally
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, SECRET, SERVICE, Kind, Manifest
 
 Key = tuple[str, str]  # namespace, name
@@ -27,6 +28,7 @@ class Cache:
         self._addresses: dict[Key, str] = {}  # of Services, which are not watched
         self._secrets: set[Key] = set()  # that are known to exist; nobody may read them
         self.revision = 0  # grows with every change
+        self.tally = Tally()
         self.accounts: set[str] = set()  # the namespaces that are known to have the flow pods' account
 
     def upsert(self, kind: Kind, manifest: Manifest) -> bool:
@@ -47,6 +49,8 @@ class Cache:
         self.revision += 1
         for owner in _owners(kind, manifest):
             self._by_owner[owner].add(key)
+        if kind is FLOW_RUN:
+            self.tally.add(manifest)
         return True
 
     def remove(self, kind: Kind, manifest: Manifest) -> None:
@@ -67,6 +71,8 @@ class Cache:
     def _forget(self, kind: Kind, key: Key, held: Manifest) -> None:
         del self._objects[kind.name][key]
         self.revision += 1
+        if kind is FLOW_RUN:
+            self.tally.take(held)
         for owner in _owners(kind, held):
             self._by_owner[owner].discard(key)
             if not self._by_owner[owner]:
@@ -77,6 +83,9 @@ class Cache:
 
     def all(self, kind: Kind) -> Iterable[Manifest]:
         return list(self._objects[kind.name].values())
+
+    def has_flow(self, namespace: str, name: str) -> bool:
+        return (namespace, name) in self._objects[FLOW.name]
 
     def versions_of(self, namespace: str, flow: str) -> list[Manifest]:
         return self._owned(FLOW_VERSION, "flow", namespace, flow)

@@ -15,6 +15,7 @@ Event for each reason, with a count and the newest message.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +36,13 @@ WAITING = (RunState.PENDING, RunState.QUEUED, RunState.SUSPENDED)
 # From these a run does not begin to run, it goes on.
 UNDER_WAY = (RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING)
 SILENT = (RunState.SCHEDULED, RunState.SUBMITTED)
+STATES = {str(state): state for state in RunState}
 WARNINGS = (RunState.PENDING, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to an object. One that is superseded within *settle_seconds* is not told at all."""
+    """Something that happened to an object. Not told at all where `changed` is true again within *settle_seconds*."""
 
     reason: str
     message: str
@@ -48,13 +50,21 @@ class Event:
     settle_seconds: float = 0.0
 
 
-def told(kind: Kind, before: Manifest, after: Manifest) -> tuple[Event, ...]:
-    """Return what a written status is worth; none where only counts and times have changed."""
+def told(
+    kind: Kind, before: Manifest, after: Manifest, get: Callable[[str], Manifest | None] = lambda _: None
+) -> tuple[Event, ...]:
+    """Return what a written status is worth; none where only counts and times have changed. *get* finds a FlowVersion
+    of the namespace by its name."""
     if kind is FLOW_RUN:
         return _of_run(before.get("status", {}), after)
     if kind is FLOW:
-        return _of_flow(before.get("status", {}), after.get("status", {}))
+        return _of_flow(before.get("status", {}), after.get("status", {}), get)
     return ()
+
+
+def changed(kind: Kind, before: Manifest, after: Manifest) -> bool:
+    """Whether an object is in another state now, so that what it waited for is over; also where that is not told."""
+    return kind is FLOW_RUN and state_of(before)[0] is not state_of(after)[0]
 
 
 def ended(before: Manifest, after: Manifest) -> RunState | None:
@@ -66,9 +76,8 @@ def ended(before: Manifest, after: Manifest) -> RunState | None:
 def state_of(run: Manifest) -> tuple[RunState | None, str]:
     """Return a run's state, None before there is one, and the first line of why."""
     condition = find(run.get("status", {}).get("conditions", []), "Succeeded")
-    if condition is None or condition["reason"] not in {str(state) for state in RunState}:
-        return None, ""
-    return RunState(condition["reason"]), brief(condition["message"])
+    state = STATES.get(condition["reason"]) if condition is not None else None
+    return (state, brief(condition["message"])) if condition is not None and state is not None else (None, "")
 
 
 def brief(message: str) -> str:
@@ -94,14 +103,18 @@ def _of_run(was: dict[str, Any], run: Manifest) -> tuple[Event, ...]:
     return (Event(str(new), words, WARNING if new in WARNINGS else NORMAL, settle),)
 
 
-def _of_flow(was: dict[str, Any], status: dict[str, Any]) -> tuple[Event, ...]:
-    return (*_current(was.get("currentVersion"), status.get("currentVersion")), *_in_trouble(was, status))
+def _of_flow(was: dict[str, Any], status: dict[str, Any], get: Callable[[str], Manifest | None]) -> tuple[Event, ...]:
+    return (*_current(was.get("currentVersion"), status.get("currentVersion"), get), *_in_trouble(was, status))
 
 
-def _current(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[Event, ...]:
+def _current(
+    old: dict[str, Any] | None, new: dict[str, Any] | None, get: Callable[[str], Manifest | None]
+) -> tuple[Event, ...]:
     if new is None or (old is not None and old["name"] == new["name"]):
         return ()
-    again = old is not None and new["number"] < old["number"]
+    # A version that was current says that it is not any more; one that never was says nothing.
+    gave_way = (get(new["name"]) or {}).get("status", {}).get("current") is False
+    again = gave_way or (old is not None and new["number"] < old["number"])
     return (Event("VersionCurrent", f"{new['name']} is current{' again' if again else ''}"),)
 
 

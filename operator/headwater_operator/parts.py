@@ -15,10 +15,9 @@ from headwater.resources.names import CLAIM, FLOW_LABEL, LIMITS, ROLE_LABEL, RUN
 from headwater_operator.api import Api
 from headwater_operator.apply import Applier
 from headwater_operator.cache import Cache
-from headwater_operator.census import Census, census
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, Kind, Manifest
 from headwater_operator.line import front, is_finished, is_waiting, to_wake, to_wake_by_pod, waiting_for_limits
-from headwater_operator.metrics import Metrics
+from headwater_operator.metrics import Metrics, Snapshot
 from headwater_operator.queue import WorkKey, WorkQueue
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.recorder import Recorder
@@ -51,12 +50,11 @@ class Operator:
         self.cache = Cache()
         self.recorder = Recorder(api)
         self.metrics = Metrics()
-        applier = Applier(api, self.cache, Witness(self.recorder, self.metrics))
+        applier = Applier(api, self.cache, Witness(self.recorder, self.metrics, self.cache))
         reconciler = Reconciler(self.cache, applier, settings)
         self.slots = reconciler.slots
         self.queue = WorkQueue(reconciler, told=self._reconciled)
-        self.serving = Serving(self.metrics, self.why_stuck, lambda: "" if self.ready() else "still reading")
-        self.metrics.watch(self)
+        self.serving = Serving(self.metrics, self.snapshot, self.why_stuck, self.why_not_ready)
         self._is_ready = False
         self._resync: asyncio.Task[None] | None = None
 
@@ -89,6 +87,8 @@ class Operator:
             for manifest in before:
                 if manifest["metadata"]["uid"] not in there:
                     await self.observe(kind, "DELETED", manifest)
+        if FLOW in kinds:
+            self.metrics.follow({_place(flow) for flow in self.cache.all(FLOW)})
 
     async def enqueue_all(self, resting: bool = True) -> None:
         """Look at everything; without those that are *resting* at what something may still happen to."""
@@ -136,6 +136,8 @@ class Operator:
             return
         await self.queue.add(_key(kind, manifest), FLOW_SUMMARY_SECONDS if _is_summary(kind, manifest) else 0.0)
         if kind is FLOW_RUN:
+            if deleted:
+                self.recorder.withdraw(manifest)
             await self._enqueue(to_wake(self.cache, manifest, deleted))
             if concerns_children(manifest):
                 await self._enqueue(self.cache.children_of(namespace, manifest["metadata"]["name"]))
@@ -144,6 +146,7 @@ class Operator:
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]))
             await self._enqueue_waiting_runs(namespace, manifest["spec"]["flow"])
         else:
+            self._follow(manifest)
             versions = self.cache.versions_of(namespace, manifest["metadata"]["name"])
             for version in versions:
                 if version.get("status", {}).get("current", False) != is_current(version, manifest):
@@ -151,6 +154,14 @@ class Operator:
             if deleted or not _is_summary(kind, manifest):
                 await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
             await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"]))
+
+    def _follow(self, flow: Manifest) -> None:
+        """A Flow has metrics as long as there is one of its name."""
+        place = _place(flow)
+        if self.cache.has_flow(*place):
+            self.metrics.flow_seen(place)
+        else:
+            self.metrics.flow_gone(place)
 
     async def _enqueue_owner(self, pod: Manifest) -> None:
         labels, namespace = pod["metadata"].get("labels", {}), pod["metadata"]["namespace"]
@@ -177,23 +188,18 @@ class Operator:
         age = self.queue.oldest_seconds()
         return f"a reconciliation has been waiting or running for {age:.0f} s" if age > STUCK_SECONDS else ""
 
-    def ready(self) -> bool:
-        return self._is_ready
+    def why_not_ready(self) -> str:
+        return "" if self._is_ready else "still reading"
 
-    def census(self) -> Census:
-        return census(self.cache.all(FLOW_RUN), datetime.now(UTC))
-
-    def queue_length(self) -> int:
-        return self.queue.due()
-
-    def queue_oldest_seconds(self) -> float:
-        return self.queue.oldest_seconds()
-
-    def requests(self) -> dict[tuple[str, str], int]:
-        return dict(self.api.requests)
-
-    def events(self) -> dict[str, int]:
-        return dict(self.recorder.outcomes)
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            census=self.cache.tally.census(self.cache.has_flow, datetime.now(UTC)),
+            ready=self._is_ready,
+            queue_length=self.queue.due(),
+            queue_oldest_seconds=self.queue.oldest_seconds(),
+            requests=dict(self.api.requests),
+            events=dict(self.recorder.outcomes),
+        )
 
     def _reconciled(self, key: WorkKey, seconds: float, failed: bool) -> None:
         self.metrics.reconciled(key.kind, seconds, failed)
@@ -203,6 +209,10 @@ def _is_summary(kind: Kind, manifest: Manifest) -> bool:
     """Whether a Flow has changed in its status only, which is ours."""
     seen = manifest.get("status", {}).get("observedGeneration")
     return kind is FLOW and seen == manifest["metadata"].get("generation")
+
+
+def _place(manifest: Manifest) -> tuple[str, str]:
+    return manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
 def _key(kind: Kind, manifest: Manifest) -> WorkKey:

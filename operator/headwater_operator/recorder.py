@@ -1,7 +1,7 @@
 """Writes Events, beside the reconciliations: nothing waits for it, and nothing fails with it.
 
 Each object has one Event for each reason. What is told again is counted there, after growing pauses, so that what
-flaps costs a write in a while; what is superseded before it has settled is not written at all. Events are worth
+flaps costs a write in a while; what is withdrawn before it has settled is not written at all. Events are worth
 an attempt and no more: the status has the facts.
 """
 
@@ -39,6 +39,7 @@ Key = tuple[str, str]  # uid of the object, reason
 class _Waiting:
     event: Event
     about: Manifest
+    settled: float
     due: float
     count: int = 1
 
@@ -75,12 +76,14 @@ class Recorder:
         for event in events:
             self._tell(about, event)
 
-    def _tell(self, about: Manifest, event: Event) -> None:
+    def withdraw(self, about: Manifest) -> None:
+        """Leave out what has not lasted, as the object's state has changed or it is gone."""
         now, uid = asyncio.get_running_loop().time(), about["metadata"]["uid"]
-        for key in [k for k, held in self._waiting.items() if k[0] == uid and held.event.settle_seconds]:
-            if key[1] != event.reason:
-                del self._waiting[key]
-        key = (uid, event.reason)
+        for key in [key for key, held in self._waiting.items() if key[0] == uid and held.settled > now]:
+            del self._waiting[key]
+
+    def _tell(self, about: Manifest, event: Event) -> None:
+        now, key = asyncio.get_running_loop().time(), (about["metadata"]["uid"], event.reason)
         held = self._waiting.get(key)
         if held is not None:
             held.event, held.count = event, held.count + 1
@@ -89,8 +92,9 @@ class Recorder:
             self.outcomes["dropped"] += 1
             return
         written = self._written.get(key)
-        due = max(now + event.settle_seconds, written.at + written.pause if written is not None else now)
-        self._waiting[key] = _Waiting(event, about, due)
+        settled = now + event.settle_seconds
+        due = max(settled, written.at + written.pause if written is not None else now)
+        self._waiting[key] = _Waiting(event, about, settled, due)
         self._changed.set()
 
     async def _write_for_ever(self) -> None:
@@ -98,7 +102,7 @@ class Recorder:
             now = asyncio.get_running_loop().time()
             due = [key for key, held in self._waiting.items() if held.due <= now]
             for key in due:
-                held = self._waiting.pop(key, None)  # it may be superseded while another is written
+                held = self._waiting.pop(key, None)  # it may be withdrawn while another is written
                 if held is not None:
                     await self._try(key, held)
             if due:

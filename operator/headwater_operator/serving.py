@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from headwater_operator.metrics import Metrics
+from headwater_operator.metrics import Metrics, Snapshot
 
 
 class Serving:
-    """*alive* and *ready* return why not, in words, or "" when all is well."""
+    """*alive* and *ready* return why not, in words, or "" when all is well; *snapshot* what is there at this moment."""
 
-    def __init__(self, metrics: Metrics, alive: Callable[[], str], ready: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        snapshot: Callable[[], Snapshot],
+        alive: Callable[[], str],
+        ready: Callable[[], str],
+    ) -> None:
         self._metrics = metrics
+        self._snapshot = snapshot
+        self._telling = asyncio.Lock()
         application = web.Application()
         application.router.add_get("/healthz", _answer(alive))
         application.router.add_get("/readyz", _answer(ready))
@@ -35,7 +44,10 @@ class Serving:
         return int(self._runner.addresses[0][1])
 
     async def _tell(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # Beside the loop, which has runs to look after; one at a time, however many ask.
+        async with self._telling:
+            text = await asyncio.to_thread(self._metrics.text, self._snapshot())
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _answer(problem: Callable[[], str]) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,25 @@ def test_every_object_is_labelled_as_the_releases(render: Render) -> None:
         assert labels["app.kubernetes.io/instance"] == "other"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert labels["app.kubernetes.io/component"] in ("operator", "runner", "users", "policies")
+
+
+def test_a_version_with_build_metadata_makes_labels_that_are_valid(helm: Callable[..., Any], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / CHART, tmp_path / "headwater")
+    chart = tmp_path / "headwater" / "Chart.yaml"
+    chart.write_text(chart.read_text().replace("0.1.0", f"0.1.0+{'abc.' * 20}abc"))
+    printed = helm("template", "headwater", str(tmp_path / "headwater"), "--set", "metrics.rules.enabled=true").stdout
+    for manifest in filter(None, yaml.safe_load_all(printed)):
+        for name, value in manifest["metadata"]["labels"].items():
+            assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value), (name, value)
+
+
+def test_what_is_said_after_an_installation_can_be_done(helm: Callable[..., Any]) -> None:
+    """Helm leaves custom resource definitions alone, so the notes say how they are upgraded, from the chart itself."""
+    notes = helm("install", "headwater", CHART, "--dry-run=client", "-n", "data").stdout.partition("NOTES:")[2]
+    assert "helm show crds CHART | kubectl apply --server-side --force-conflicts -f -" in notes
+    assert "helm upgrade headwater CHART --namespace data --reset-then-reuse-values" in notes
+    shown = [crd["metadata"]["name"] for crd in yaml.safe_load_all(helm("show", "crds", CHART).stdout) if crd]
+    assert sorted(shown) == [f"{plural}.headwater.dev" for plural in ("flowruns", "flows", "flowversions")]
 
 
 def test_the_operator_has_exactly_these_rights(objects: Objects) -> None:

@@ -30,6 +30,9 @@ with Flow("f") as flow:
 
 with Flow("gate") as gate:
     deploy(work(Parameter("how", default="well")))
+
+with Flow("gates") as gates:
+    deploy.map([1, 2])
 """
 
 # By which labels and annotations tools know what is theirs; a child that had them would be deleted, or adopted.
@@ -201,3 +204,31 @@ def test_the_actions_of_argo_cd(project: Any) -> None:
     again = act(project, "flowrun", "no", "retry-failed")
     assert again["spec"]["resumeFrom"] == {"run": "no"}
     project.finish(again["metadata"]["name"])
+
+
+def test_argo_cd_approves_all_children_of_a_mapped_task(project: Any) -> None:
+    project.apply(manifest("Flow", "gates", spec(entrypoint="flow.py:gates")))
+    project.run("asks", "gates")
+    project.until("it asks", lambda: project.state("asks")[0] == "Paused")
+    act(project, "flowrun", "asks", "approve")
+    project.finish("asks")
+    assert project.state("asks")[0] == "Success", project.state("asks")
+
+
+def test_a_retry_is_not_bound_to_the_run_that_started_the_old_one(project: Any) -> None:
+    project.apply(manifest("Flow", "f", spec()), manifest("Flow", "gate", spec(entrypoint="flow.py:gate")))
+    project.run("parent", "gate")
+    project.until("it asks", lambda: project.state("parent")[0] == "Paused")
+    parent = project.get("flowrun", "parent")
+    owner = {key: parent[key] for key in ("apiVersion", "kind")}
+    owner |= {key: parent["metadata"][key] for key in ("name", "uid")}
+    wanted = {"flow": "f", "parameters": {"how": "fail"}}
+    project.apply(manifest("FlowRun", "child", wanted, ownerReferences=[owner]))
+    project.finish("child")
+    assert project.state("child")[0] == "Failed"
+    act(project, "flowrun", "parent", "cancel")
+    project.finish("parent")
+    again = act(project, "flowrun", "child", "retry-failed")["metadata"]
+    assert "ownerReferences" not in again
+    project.finish(again["name"])
+    assert project.state(again["name"])[0] == "Failed", project.state(again["name"])

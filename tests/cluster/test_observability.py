@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -73,6 +74,34 @@ def test_a_rollback_and_a_broken_version_are_told(project: Any) -> None:
         seconds=60,
     )
     assert events(project, "say")["VersionMade"]["count"] == 3
+    project.until("v1 says so", lambda: project.get("flowversion", "say-v1")["status"].get("current"))
+    project.flow("say", CODE, parameters={"word": "other"})
+    project.until(
+        "the second version once more",
+        lambda: events(project, "say")["VersionCurrent"]["message"] == "say-v2 is current again",
+        seconds=120,
+    )
+
+
+def test_fields_tell_who_has_written_them(project: Any) -> None:
+    project.flow("say", CODE)
+    project.run("fine", "say")
+    project.finish("fine")
+    text = project.kubectl("get", "flowrun", "fine", "-o", "json", "--show-managed-fields").stdout
+    managers = {field["manager"] for field in json.loads(text)["metadata"]["managedFields"]}
+    assert managers == {"kubectl-client-side-apply", "headwater-operator", "headwater-runner"}
+
+
+def test_a_wait_that_does_not_last_is_not_told(project: Any) -> None:
+    project.flow("say", CODE)
+    project.until("the version", lambda: project.get("flow", "say")["status"].get("currentVersion"))
+    project.run("held", "say", suspend=True)
+    project.until("it is suspended", lambda: project.state("held")[0] == "Suspended")
+    project.kubectl("patch", "flowrun", "held", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    project.finish("held")
+    project.until("the end", lambda: "Success" in events(project, "held"))
+    time.sleep(4)  # as long as what waits would have been held
+    assert events(project, "held").keys() <= {"Running", "Success"}
 
 
 def test_a_lost_worker_is_told(project: Any) -> None:

@@ -30,6 +30,10 @@ def moment(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
+def condition(manifest: Any, type: str) -> Any:
+    return next(c for c in manifest["status"]["conditions"] if c["type"] == type)
+
+
 def scheduled(project: Any, schedule: str) -> list[Any]:
     return project.list("flowruns", "-l", f"headwater.dev/schedule={schedule}")
 
@@ -113,3 +117,58 @@ def test_the_runs_of_a_past_range_are_made_once(project: Any) -> None:
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "is in the future" in wrong.stderr
     assert 'has no schedule "daily"; it has hourly' in backfill(*given, "--schedule", "daily").stderr
+
+
+def test_a_rule_that_no_library_can_read_leaves_the_others_alone(project: Any) -> None:
+    rules = {
+        "empty": "DTSTART:20260101T000000",
+        "never": "RRULE:FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30\nEXDATE:20260101T000000",
+    }
+    entries = [{"name": name, "rrule": rule} for name, rule in rules.items()]
+    project.flow("say", CODE, schedules=[*entries, {"name": "good", "interval": "2s"}])
+    project.until("runs of the good one", lambda: len(scheduled(project, "good")) > 1, seconds=30)
+    stalled = condition(project.get("flow", "say"), "Stalled")
+    assert '"empty"' in stalled["message"]
+    assert "has no FREQ" in stalled["message"]
+    assert 'schedules "never" takes too long to find its times' in stalled["message"]
+    ended = project.finish(scheduled(project, "good")[0]["metadata"]["name"])
+    assert condition(ended, "Succeeded")["status"] == "True"
+
+
+def test_what_passes_while_a_schedule_is_suspended_has_no_run(project: Any) -> None:
+    project.flow("say", CODE, schedules=[{"name": "often", "interval": "4s", "catchUp": "All"}])
+    project.until("a run", lambda: scheduled(project, "often"), seconds=30)
+    project.kubectl("patch", "flow", "say", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    project.until("it is seen", lambda: project.get("flow", "say")["status"]["schedules"][0].get("suspended"))
+    before = datetime.now(UTC)
+    time.sleep(9)
+    project.kubectl("patch", "flow", "say", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    after = datetime.now(UTC)
+
+    def times() -> list[datetime]:
+        return sorted(datetime.fromisoformat(run["spec"]["scheduledTime"]) for run in scheduled(project, "often"))
+
+    project.until("a later run", lambda: times()[-1] >= after, seconds=30)
+    assert not [at for at in times() if before < at < after]
+
+
+def test_a_time_whose_name_another_flows_run_has_is_told(project: Any) -> None:
+    at = (datetime.now(UTC) + timedelta(seconds=8)).replace(microsecond=0)
+    taken = f"say-once-{at:%Y%m%d%H%M%S}"
+    project.flow("other", CODE, suspend=True)
+    project.run(taken, "other")
+    project.flow(
+        "say", CODE, schedules=[{"name": "once", "dates": [at.isoformat()]}, {"name": "good", "interval": "3s"}]
+    )
+    words = project.until(
+        "the reason",
+        lambda: [
+            found["message"]
+            for found in project.get("flow", "say").get("status", {}).get("conditions", [])
+            if "is in the way" in found["message"]
+        ],
+        seconds=40,
+    )
+    assert f'FlowRun "{taken}" is in the way: it is a run of Flow "other"; delete it' in words[0]
+    known = len(scheduled(project, "good"))
+    project.until("the other schedule goes on", lambda: len(scheduled(project, "good")) > known, seconds=20)

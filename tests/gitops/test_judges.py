@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gitops.judging import ROOT, SHIPPED, judge
+from headwater.cli.control import restarted
 from headwater.resources.conditions import RunState
 
 OBJECTS = {
@@ -40,6 +41,7 @@ TABLE = {
     "FlowRun-Submitted": ("InProgress", "Progressing", "cancel terminate"),
     "FlowRun-Running": ("InProgress", "Progressing", "cancel terminate"),
     "FlowRun-Paused": ("InProgress", "Suspended", "approve cancel reject terminate"),
+    "FlowRun-PausedMapped": ("InProgress", "Suspended", "approve cancel reject terminate"),
     "FlowRun-Changed": ("InProgress", "Progressing", "cancel- terminate"),
     "FlowRun-Cancelling": ("InProgress", "Progressing", "cancel- terminate"),
     "FlowRun-Success": ("Current", "Healthy", ""),
@@ -72,7 +74,7 @@ def test_each_state_is_judged_right(verdicts: dict[str, dict[str, Any]], name: s
     conditions = {c["type"]: c for c in OBJECTS[name]["status"]["conditions"]}
     if found["health"] == "Degraded":
         assert found["healthMessage"] == found["kstatusMessage"] == conditions["Stalled"]["message"]
-    elif name in ("FlowRun-Paused", "FlowRun-Queued", "FlowRun-Pending"):
+    elif name in ("FlowRun-Paused", "FlowRun-PausedMapped", "FlowRun-Queued", "FlowRun-Pending"):
         assert found["healthMessage"] == conditions["Succeeded"]["message"]
 
 
@@ -104,6 +106,8 @@ CHANGES = [
     ("FlowRun-Cancelling", "terminate", {"cancel": "Terminate"}),
     ("FlowRun-Paused", "approve", {"decisions": [{"task": "deploy", "decision": "Approve"}]}),
     ("FlowRun-Paused", "reject", {"decisions": [{"task": "deploy", "decision": "Reject"}]}),
+    ("FlowRun-PausedMapped", "approve", {"decisions": [{"task": "deploy", "decision": "Approve"}]}),
+    ("FlowRun-PausedMapped", "reject", {"decisions": [{"task": "deploy", "decision": "Reject"}]}),
 ]
 
 
@@ -141,6 +145,36 @@ def test_a_retry_goes_on_where_the_run_ended(verdicts: dict[str, dict[str, Any]]
         "version": run["status"]["version"]["number"],
         "resumeFrom": {"run": run["metadata"]["name"]},
     }
+
+
+OWNERS = {
+    kind: {
+        "apiVersion": "headwater.dev/v1alpha1",
+        "kind": kind,
+        "name": "one",
+        "uid": f"uid-{kind}",
+        "controller": True,
+    }
+    for kind in ("Flow", "FlowRun")
+}
+LABELS = {"headwater.dev/schedule": "nightly", "headwater.dev/flow": "good", "app.kubernetes.io/instance": "theirs"}
+ORIGINS = {
+    "made by hand": {},
+    "of a schedule": {"ownerReferences": [OWNERS["Flow"]], "labels": LABELS},
+    "started by another run": {"ownerReferences": [OWNERS["FlowRun"]]},
+    "owned by both": {"ownerReferences": [OWNERS["FlowRun"], OWNERS["Flow"]], "labels": {"team": "a"}},
+}
+
+
+def test_a_retry_is_what_the_command_makes() -> None:
+    """The Flow and the schedule are handed on, and not the run whose spec.cancel would hold for it."""
+    failed = OBJECTS["FlowRun-Failed"]
+    runs = [{**failed, "metadata": {**failed["metadata"], **origin}} for origin in ORIGINS.values()]
+    for run, found in zip(runs, judge(runs), strict=True):
+        (effect,) = found["actions"]["retry-failed"]["does"]
+        named = {field: effect["resource"]["metadata"].pop(field) for field in ("name", "namespace")}
+        assert named["namespace"] == run["metadata"]["namespace"]
+        assert effect["resource"] == restarted(run, [], [])
 
 
 def test_what_is_shipped_is_made_of_the_files() -> None:

@@ -10,9 +10,14 @@ import pytest
 from headwater.resources.conditions import RunState, held_up, ready, reconciling, stalled, to_manifest
 from headwater_operator import recorder as recorder_module
 from headwater_operator.api import ApiError
+from headwater_operator.cache import Cache
 from headwater_operator.events import Event, ended, told
 from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION
+from headwater_operator.metrics import Metrics
+from headwater_operator.parts import Operator
 from headwater_operator.recorder import Recorder
+from headwater_operator.settings import Settings
+from headwater_operator.witness import Witness
 from simulation.clock import VirtualLoop
 from simulation.server import Server
 
@@ -84,6 +89,19 @@ def test_a_flow_tells_its_troubles_once(make) -> None:
     assert told(FLOW, held, new) == ()
 
 
+@pytest.mark.parametrize(("current", "again"), [(None, ""), (False, " again"), (True, "")])
+def test_a_newer_version_that_comes_back_is_current_again(make, current: bool | None, again: str) -> None:
+    """From v1 to v2, back, and to v2 once more: v2 gave way to v1 in between, and says so."""
+    first, second = (flow_with(make, ready("VersionReady", "fine"), number) for number in (1, 2))
+    version = make.version(2)
+    if current is not None:
+        version["status"]["current"] = current
+    cache = Cache()
+    cache.upsert(FLOW_VERSION, version)
+    found = told(FLOW, first, second, lambda name: cache.get(FLOW_VERSION, "sales", name))
+    assert found == (Event("VersionCurrent", f"etl-v2 is current{again}"),)
+
+
 def test_a_version_tells_by_its_flow(make) -> None:
     assert told(FLOW_VERSION, make.version(ready=False), make.version()) == ()
 
@@ -148,13 +166,60 @@ def test_what_flaps_is_one_event_written_now_and_then(make) -> None:
     play(story)
 
 
-def test_who_waits_briefly_is_not_told(make) -> None:
+# How long a run is in which state; and the reasons of the Events that this is worth.
+LIVES = {
+    "nothing stops it": ([(S.SUBMITTED, 2), (S.RUNNING, 9), (S.SUCCESS, 9)], ["Running", "Success"]),
+    "it was suspended for a moment": (
+        [(S.SUSPENDED, 1), (S.SUBMITTED, 9), (S.RUNNING, 9), (S.SUCCESS, 9)],
+        ["Running", "Success"],
+    ),
+    "it was pending for a moment": (
+        [(S.PENDING, 1), (S.SUBMITTED, 9), (S.RUNNING, 9), (S.FAILED, 9)],
+        ["Running", "Failed"],
+    ),
+    "it waited for one thing and another": ([(S.QUEUED, 2), (S.PENDING, 2), (S.SUBMITTED, 9)], []),
+    "it waited for long": ([(S.PENDING, 5), (S.SUBMITTED, 1), (S.RUNNING, 9)], ["Pending", "Running"]),
+    "it is back in line": ([(S.QUEUED, 2), (S.SUBMITTED, 1), (S.QUEUED, 2), (S.SUBMITTED, 9)], []),
+    "it waited for long and then for a moment": ([(S.QUEUED, 5), (S.PENDING, 1), (S.SUBMITTED, 9)], ["Queued"]),
+    "it goes on at once": ([(S.RUNNING, 5), (S.PAUSED, 1), (S.RUNNING, 9)], ["Running", "Paused"]),
+}
+
+
+@pytest.mark.parametrize(("life", "expected"), LIVES.values(), ids=LIVES)
+def test_what_did_not_last_is_not_told(make, life: list[tuple[RunState, float]], expected: list[str]) -> None:
     async def story(api: Api, recorder: Recorder) -> None:
-        recorder.tell(make.run(), [Event("Pending", "a moment", "Warning", 3.0)])
-        await asyncio.sleep(1)
-        recorder.tell(make.run(), [Event("Success", "fine")])
+        witness, before = Witness(recorder, Metrics(), Cache()), make.run()
+        for state, seconds in life:
+            after = run_in(make, state, "why")
+            witness.status_written(FLOW_RUN, before, after)
+            before = after
+            await asyncio.sleep(seconds)
+        assert [(reason, count) for reason, _, count in api.events()] == [(reason, 1) for reason in expected]
+
+    play(story)
+
+
+def test_what_has_lasted_is_told_though_it_is_over_before_its_turn(make) -> None:
+    async def story(api: Api, recorder: Recorder) -> None:
+        waits = [Event("Queued", "behind 1 other", settle_seconds=3.0)]
+        for _ in range(2):
+            recorder.tell(make.run(), waits)
+            await asyncio.sleep(4)
+            recorder.withdraw(make.run())
+        await asyncio.sleep(20)
+        assert api.events() == [("Queued", "behind 1 other", 2)]
+
+    play(story)
+
+
+def test_a_run_that_is_deleted_soon_is_not_told(make) -> None:
+    async def story(api: Api, recorder: Recorder) -> None:
+        operator = Operator(Settings(), api)  # type: ignore[arg-type]
+        operator.recorder = recorder
+        recorder.tell(make.run(), [Event("Suspended", "spec.suspend is true", settle_seconds=3.0)])
+        await operator.observe(FLOW_RUN, "DELETED", make.run())
         await asyncio.sleep(10)
-        assert api.events() == [("Success", "fine", 1)]
+        assert api.events() == []
 
     play(story)
 

@@ -117,6 +117,23 @@ def test_versions_that_are_too_many_and_that_nothing_uses(make, limit, used, nee
     assert [version["metadata"]["name"] for version in old_versions(found, limit, runs, needed)] == names
 
 
+def test_a_scheduled_run_stays_until_its_time_is_noted_as_handled(run, make) -> None:
+    """Else it would be made, and executed, once more by who has not seen that it was there."""
+    flow = make.flow(schedules=[{"name": "s", "interval": "20s"}], history={"succeeded": 1})
+    runs = [run(f"r{i}", "Success", i, scheduledTime=f"2026-11-23T12:00:{20 * i:02d}Z") for i in range(3)]
+    for each in runs:
+        each["metadata"]["labels"] = {"headwater.dev/schedule": "s"}
+    noted = {"schedules": [{"name": "s", "lastSlot": "2026-11-23T12:00:00.000000Z"}]}
+    version = make.version(1)
+    for status, names in (
+        (noted, []),
+        ({"schedules": [{**noted["schedules"][0], "lastSlot": "2026-11-23T12:00:40Z"}]}, ["r0", "r1"]),
+    ):
+        seen = Observed({**flow, "status": status}, [version], runs)
+        found = give_up(Plan(), seen, Ties(), make.settings, make.at(60))
+        assert [delete.name for delete in found.delete] == names
+
+
 def test_what_a_flow_gives_up_at_once(make, run) -> None:
     flow = make.flow(history={"succeeded": 1, "ttlSecondsAfterFinished": 100}, versions={"historyLimit": 1})
     tracked = run("tracked", "Success", 1)

@@ -181,6 +181,7 @@ def test_replace_leaves_as_many_as_the_limit() -> None:
         ([{"gpu": "-1"}], "-1"),
         ([{"gpu": "1.5"}, {"gpu": "3"}], "1.5"),
         ([{"gpu": "3"}, {"gpu": ""}], ""),
+        ([{"gpu": "9" * 5000}], "9" * 40),
     ],
 )
 def test_limits_are_read_from_config_maps(data: list[Any], read: Any) -> None:

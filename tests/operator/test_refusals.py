@@ -69,7 +69,7 @@ def test_a_refused_run_is_told_by_its_flow(make, condition) -> None:
     assert found.create == ()
     assert found.again_seconds == 4
     assert found.status is not None
-    words = "run etl-a-20261123120000 is refused: exceeded quota: runs; it is tried again"
+    words = "a run is refused: exceeded quota: runs; it is tried again"
     assert condition(found.status, "Reconciling") == ("True", "RunRefused", words)
     assert condition(found.status, "Ready") == ("False", "RunRefused", words)
     assert found.status["runs"] == {"active": 0, "queued": 0}
@@ -115,7 +115,7 @@ def play(make: Any, flow: Any, versions: list[Any], story: Any) -> None:
     async def main() -> None:
         cache, api = Cache(), FaultyApi(server)  # type: ignore[arg-type]
         recorder = Recorder(api, server.now)  # type: ignore[arg-type]
-        applier = Applier(api, cache, Witness(recorder, Metrics()))  # type: ignore[arg-type]
+        applier = Applier(api, cache, Witness(recorder, Metrics(), cache))  # type: ignore[arg-type]
         for kind, manifests in ((FLOW, [flow]), (FLOW_VERSION, versions)):
             for manifest in manifests:
                 server.objects[(kind.name, "sales", manifest["metadata"]["name"])] = manifest
@@ -142,7 +142,7 @@ def test_a_refused_run_does_not_keep_the_flows_status_waiting(make, condition) -
     async def story(server: Strict, reconcile: Any) -> None:
         assert await reconcile() == pytest.approx(5, abs=0.5)
         status = server.get(FLOW, "sales", "etl")["status"]
-        words = "run etl-a-20261123120000 is refused: exceeded quota: runs; it is tried again"
+        words = "a run is refused: exceeded quota: runs; it is tried again"
         assert condition(status, "Reconciling") == ("True", "RunRefused", words)
         assert status["currentVersion"]["name"] == "etl-v1"
         await asyncio.sleep(1)

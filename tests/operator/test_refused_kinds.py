@@ -262,7 +262,7 @@ def play(make: Any, story: Any, *objects: Any) -> None:
 
     async def main() -> None:
         cache, api = Cache(), FaultyApi(server)  # type: ignore[arg-type]
-        applier = Applier(api, cache, Witness(Recorder(api, server.now), Metrics()))  # type: ignore[arg-type]
+        applier = Applier(api, cache, Witness(Recorder(api, server.now), Metrics(), cache))  # type: ignore[arg-type]
         for kind, manifest in objects:
             server.objects[(kind.name, "sales", manifest["metadata"]["name"])] = manifest
             cache.upsert(kind, manifest)
@@ -378,7 +378,7 @@ def test_what_is_ours_already_needs_no_quota(make, kind: Any) -> None:
             for manifest in server.all(known):
                 cache.upsert(known, manifest)
         api = FaultyApi(server)  # type: ignore[arg-type]
-        applier = Applier(api, cache, Witness(Recorder(api, server.now), Metrics()))  # type: ignore[arg-type]
+        applier = Applier(api, cache, Witness(Recorder(api, server.now), Metrics(), cache))  # type: ignore[arg-type]
         server.full = {("sales", "Service")}
         server.fails = {}
         await Reconciler(cache, applier, make.settings, server.now)(RUN)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from headwater_operator.flows.schedules import AT_A_TIME, due, timestamp_of
+from headwater.resources.conditions import timestamp
+from headwater.schedules.manifest import clock_from_manifest
+from headwater_operator.flows import schedules
+from headwater_operator.flows.schedules import EVALUATION_SECONDS, due, unnoted
+from headwater_operator.flows.slots import AT_A_TIME
 
 
 def at(text: str) -> datetime:
@@ -24,7 +29,7 @@ def flow(*entries: dict[str, Any], last: str | None = None, name: str = "etl", *
         "spec": {"schedules": named, **spec},
     }
     if last is not None:
-        handled = [{"name": entry["name"], "lastSlot": timestamp_of(at(last))} for entry in named]
+        handled = [{"name": entry["name"], "lastSlot": timestamp(at(last))} for entry in named]
         found["status"] = {"schedules": handled}
     return found
 
@@ -63,11 +68,12 @@ def test_a_slot_makes_a_run_that_says_what_it_is_for() -> None:
 def test_a_name_that_is_too_long_ends_in_a_hash_of_its_own() -> None:
     long = flow(HOURLY, last="2026-11-23 10:00", name="a" * 52)
     (one,) = due(long, at("2026-11-23 11:00")).runs
-    long["status"]["schedules"][0]["lastSlot"] = timestamp_of(at("2026-11-23 11:00"))
+    long["status"]["schedules"][0]["lastSlot"] = timestamp(at("2026-11-23 11:00"))
     (two,) = due(long, at("2026-11-23 12:00")).runs
-    names = {one["metadata"]["name"], two["metadata"]["name"]}
-    assert len(names) == 2
-    assert all(len(name) <= 52 for name in names)
+    for run, stamp in ((one, "20261123110000"), (two, "20261123120000")):
+        name = run["metadata"]["name"]
+        assert len(name) <= 52
+        assert f"-{stamp}-" in name, "two times never share a name"
 
 
 def test_schedules_of_two_flows_never_share_a_name() -> None:
@@ -128,8 +134,21 @@ def test_what_passes_while_it_is_suspended_is_not_made_up_for(where: str) -> Non
     found = due(seen, at("2026-11-23 10:30"))
     assert not found.runs
     assert found.next_run is None
-    later = {**flow(entry), "status": {"schedules": found.status}}
-    assert slots(due(later, at("2026-11-23 11:00"))) == ["2026-11-23 11:00"]
+    resumed = {**flow(entry), "status": {"schedules": found.status}}
+    # The last of its times is seconds ago, but it was suspended then.
+    began = due(resumed, at("2026-11-23 11:00:20"))
+    assert not began.runs
+    assert not began.missed
+    later = {**flow(entry), "status": {"schedules": began.status}}
+    assert slots(due(later, at("2026-11-23 12:00"))) == ["2026-11-23 12:00"]
+
+
+def test_one_that_is_suspended_asks_for_nothing_and_changes_nothing() -> None:
+    seen = flow({**HOURLY, "suspend": True}, last="2026-11-23 00:00")
+    first = due(seen, at("2026-11-23 10:30"))
+    later = due({**seen, "status": {"schedules": first.status}}, at("2026-11-24 10:30"))
+    assert later.status == first.status
+    assert first.status[0]["suspended"] is True
 
 
 def test_a_clock_that_is_put_back_makes_nothing_twice_and_goes_on() -> None:
@@ -140,6 +159,17 @@ def test_a_clock_that_is_put_back_makes_nothing_twice_and_goes_on() -> None:
     assert not found.runs
     assert found.status[0]["lastSlot"] == "2026-11-23T10:30:00.000000Z"
     assert found.next_run == at("2026-11-23 11:00")
+
+
+def test_a_clock_that_is_put_back_by_hours_makes_no_time_twice() -> None:
+    """However many there were: what was handled stays so until the clock has come by."""
+    seen = flow({"interval": "1m"}, last="2026-11-23 11:00")
+    for minute in range(0, 65, 5):
+        now = at("2026-11-23 10:00") + timedelta(minutes=minute)
+        found = due(seen, now)
+        assert slots(found) == ([] if minute <= 60 else slots(found)[-1:])
+        assert now < found.next_run <= max(now, at("2026-11-23 11:00")) + timedelta(minutes=1)
+        seen["status"] = {"schedules": found.status}
 
 
 def test_a_slot_has_one_run_though_the_clock_comes_by_twice() -> None:
@@ -168,9 +198,78 @@ def test_one_whose_times_were_changed_begins_now() -> None:
 
 def test_a_rule_without_times_is_told_in_time() -> None:
     seen = flow({"rrule": "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30"}, HOURLY, last="2026-11-23 10:00")
-    found = due(seen, at("2026-11-23 11:00"))
+    first = due(seen, at("2026-11-23 11:00"))
+    assert 'schedules "s0" takes too long to find its times' in first.problems[0]
+    # It has used up the time of this look; the others are looked at in a moment.
+    found = due({**seen, "status": {"schedules": first.status}}, at("2026-11-23 11:00:01"))
+    assert first.again_seconds == 0.5
     assert [run["metadata"]["labels"]["headwater.dev/schedule"] for run in found.runs] == ["s1"]
-    assert 'schedules "s0" takes too long to find its times' in found.problems[0]
+    assert found.problems == first.problems
+
+
+def test_many_rules_without_times_are_told_one_by_one_and_once() -> None:
+    rules = [f"RRULE:FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30\nEXDATE:2026010{day}T000000" for day in range(1, 5)]
+    seen = flow(*({"rrule": rule} for rule in rules), last="2026-11-23 10:00")
+    told = []
+    for _ in rules:
+        began = time.thread_time()
+        found = due(seen, at("2026-11-23 11:00"))
+        assert time.thread_time() - began < 2 * EVALUATION_SECONDS, "the limit is one for all of them"
+        told.append(len(found.problems))
+    assert told == [1, 2, 3, 4]
+    began = time.thread_time()
+    assert len(due(seen, at("2026-11-23 11:00:01")).problems) == len(rules)
+    assert time.thread_time() - began < EVALUATION_SECONDS / 2, "they are not tried again"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYHOUR=8,9,10,11,12,13,14,15,16,17,18;BYMINUTE=0,15,30,45",
+        f"FREQ=DAILY;BYHOUR={','.join(map(str, range(24)))};BYMINUTE=11,49,51;BYSECOND=0",
+        "RRULE:FREQ=HOURLY\nEXDATE:20260101T000000",
+        "DTSTART:19700101T000000\nRRULE:FREQ=DAILY",
+        "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9,10,11,12;BYMINUTE=0,20,40",
+        "FREQ=YEARLY;BYHOUR=9,10,11,12;BYDAY=MO,TU,WE,TH,FR,SA,SU",
+    ],
+)
+def test_a_rule_with_many_times_is_no_slower_years_later(rule: str) -> None:
+    seen = flow({"rrule": rule, "catchUp": "Latest"}, last="2031-11-20 00:00")
+    began = time.thread_time()
+    found = due(seen, at("2031-11-23 10:00"))
+    assert not found.problems
+    assert len(found.runs) == 1
+    assert time.thread_time() - began < EVALUATION_SECONDS / 2
+
+
+def test_nothing_is_looked_up_before_its_time() -> None:
+    seen = flow({"rrule": "FREQ=DAILY;BYHOUR=9"}, last="2026-11-23 10:00")
+    first = due(seen, at("2026-11-23 11:00"))
+    slow = {**seen, "status": {"schedules": first.status}}
+    assert due(slow, at("2026-11-23 20:00")).status == first.status
+    assert slots(due(slow, at("2026-11-24 09:00:03"))) == ["2026-11-24 09:00"]
+
+
+def test_what_no_library_expects_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(entry: dict[str, Any], where: str) -> Any:
+        if entry["name"] == "s0":
+            raise IndexError("list index out of range")
+        return clock_from_manifest(entry, where)
+
+    monkeypatch.setattr(schedules, "clock_from_manifest", broken)
+    found = due(flow(HOURLY, HOURLY, last="2026-11-23 10:00"), at("2026-11-23 11:00"))
+    assert [run["metadata"]["labels"]["headwater.dev/schedule"] for run in found.runs] == ["s1"]
+    assert found.problems == ('schedules "s0" cannot be read: IndexError: list index out of range',)
+
+
+def test_a_run_whose_time_is_not_noted_yet_is_told() -> None:
+    seen = flow(HOURLY, last="2026-11-23 10:00")
+    found = due(seen, at("2026-11-23 11:00"))
+    (made,) = found.runs
+    run = {**made, "metadata": {**made["metadata"], "uid": "1"}}
+    assert unnoted(seen, [run]) == {"1"}
+    assert unnoted({**seen, "status": {"schedules": found.status}}, [run]) == set()
+    assert unnoted(seen, [{"metadata": {"uid": "2"}, "spec": {"flow": "etl"}}]) == set()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -219,3 +222,30 @@ def test_a_file_of_parameters_that_is_none_is_told(tmp_path: Path, text: str) ->
     done = headwater("run", str(write(tmp_path, FLOW)), "--param-file", str(tmp_path / "values.yaml"))
     assert done.returncode == 2
     assert done.stderr.startswith(f"headwater: --param-file {tmp_path}/values.yaml:")
+
+
+def test_the_command_names_itself_as_who_writes(tmp_path: Path) -> None:
+    agents: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            agents.append(self.headers["User-Agent"])
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        (tmp_path / ".kube").mkdir()
+        (tmp_path / ".kube/config").write_text(json.dumps(config))
+        assert headwater("cancel", "etl-1", cwd=tmp_path).returncode == 2
+        server.shutdown()
+    assert agents == ["headwater"]

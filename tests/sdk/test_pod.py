@@ -22,7 +22,7 @@ from headwater.engine.plan import make_plan
 from headwater.executors import LocalExecutor
 from headwater.executors.program import RunInfo
 from headwater.pod import process
-from headwater.pod.api import AnswerError
+from headwater.pod.api import AnswerError, PodApi
 from headwater.pod.handover import Handover, HandoverError, read_handover
 from headwater.pod.inspect import GRAPH_BYTES, graph_of
 from headwater.pod.lines import MAX_LINES, LineBuffer, Tee
@@ -318,3 +318,25 @@ def test_a_newer_operator_may_tell_a_pod_more(tmp_path: Path) -> None:
     told = json.loads(Handover("r", "n", "f", "f-v1", 1, "flow.py:flow", title="Monday").to_json())
     (tmp_path / "run.json").write_text(json.dumps({**told, "news": 1}))
     assert read_handover(tmp_path).title == "Monday"
+
+
+class Answer:
+    status, data = 200, b"{}"
+
+
+def test_the_runner_names_itself_as_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.setattr("headwater.pod.api.TOKEN_FOLDER", str(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    sent: list[dict[str, Any]] = []
+
+    class Pool:
+        def request(self, *_: Any, **options: Any) -> Answer:
+            sent.append(options["headers"])
+            return Answer()
+
+    api = PodApi()
+    api._pool = Pool()  # type: ignore[assignment]
+    api.request("PATCH", "etl/flowruns/etl-1/status", {"status": {}})
+    assert (sent[0]["User-Agent"], sent[0]["Authorization"]) == ("headwater-runner", "Bearer secret")

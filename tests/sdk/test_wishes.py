@@ -204,4 +204,18 @@ def test_a_restarted_run_is_of_the_same_version_and_keeps_no_wishes() -> None:
         "resumeFrom": {"run": "etl-1", "tasks": ["load-1"]},
         "decisions": [{"task": "copy-1", "decision": "Success"}],
     }
-    assert made["metadata"]["labels"] == {}
+    assert made["metadata"] == {}
+
+
+def test_a_restarted_run_stays_its_flows_and_is_nobody_elses_child() -> None:
+    flow = {"apiVersion": "headwater.dev/v1alpha1", "kind": "Flow", "name": "etl", "uid": "u", "controller": True}
+    parent = {"apiVersion": "headwater.dev/v1alpha1", "kind": "FlowRun", "name": "all-1", "uid": "p"}
+    labels = {"headwater.dev/schedule": "nightly", "app.kubernetes.io/instance": "prod"}
+    old = {
+        "metadata": {"name": "etl-1", "labels": labels, "ownerReferences": [parent, flow]},
+        "spec": {"flow": "etl"},
+    }
+    made = restarted(old, [], [])
+    assert made["metadata"] == {"labels": {"headwater.dev/schedule": "nightly"}, "ownerReferences": [flow]}
+    old["metadata"]["ownerReferences"] = [parent]
+    assert "ownerReferences" not in restarted(old, [], [])["metadata"]

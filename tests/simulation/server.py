@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headwater.resources.conditions import timestamp
-from headwater.resources.names import ATTEMPT_LABEL, HASH_LABEL, ROLE_LABEL, RUNNER, WORKER
+from headwater.resources.names import ATTEMPT_LABEL, HASH_LABEL, ROLE_LABEL, RUNNER, SCHEDULE_LABEL, WORKER
 from headwater_operator.api import ApiError
 from headwater_operator.kinds import (
     CONFIG_MAP,
@@ -65,6 +65,7 @@ class Server:
         self.numbers: dict[tuple[str, int], str] = {}
         self.hashes: dict[tuple[str, str], int] = {}
         self.violations: list[str] = []
+        self.slots: set[tuple[str, str]] = set()  # the times of schedules that have had a run
         self.history: list[str] = []
         self.counts: Counter[str] = Counter()
         self.wrote_at = 0.0
@@ -179,6 +180,11 @@ class Server:
         metadata = made["metadata"]
         self.note(f"made {kind.name} {metadata['namespace']}/{metadata['name']} {metadata['uid']}")
         self.counts[kind.name] += 1
+        if kind is FLOW_RUN and SCHEDULE_LABEL in metadata.get("labels", {}):
+            slot = (metadata["ownerReferences"][0]["uid"], metadata["name"])
+            if slot in self.slots:
+                self.violate(f"run {metadata['name']} of a schedule was made a second time")
+            self.slots.add(slot)
         if kind is FLOW_VERSION:
             owner, number, digest = (
                 metadata["ownerReferences"][0]["uid"],

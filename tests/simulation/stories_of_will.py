@@ -6,6 +6,8 @@ import itertools
 from datetime import datetime, timedelta
 from typing import Any
 
+from headwater.resources.conditions import find
+from headwater.resources.names import scheduled_run_name
 from headwater_operator.kinds import FLOW, FLOW_RUN, FLOW_VERSION
 from simulation.teller import Teller
 from simulation.values import result_of
@@ -16,7 +18,9 @@ MANY = {"succeeded": 1000, "failed": 1000}
 def slots(t: Teller, schedule: str) -> list[datetime]:
     """The times of a schedule that have got a run."""
     runs = [
-        r for r in t.world.all(FLOW_RUN, t.namespace) if r["metadata"]["labels"]["headwater.dev/schedule"] == schedule
+        r
+        for r in t.world.all(FLOW_RUN, t.namespace)
+        if r["metadata"].get("labels", {}).get("headwater.dev/schedule") == schedule
     ]
     found = sorted(datetime.fromisoformat(run["spec"]["scheduledTime"]) for run in runs)
     if len(set(found)) != len(found):
@@ -31,7 +35,7 @@ async def _while_scheduled(t: Teller, seconds: float, *entries: dict[str, Any], 
     await t.world.sleep(seconds, seconds * 1.5)
 
 
-async def _until_handled(t: Teller, now: datetime, *schedules: str) -> None:
+async def _until_handled(t: Teller, now: datetime, *schedules: str, edit: bool = True) -> None:
     """Wait until all times before *now* are handled, then take the schedules away."""
 
     def handled() -> bool:
@@ -39,7 +43,8 @@ async def _until_handled(t: Teller, now: datetime, *schedules: str) -> None:
         return all(s in found and datetime.fromisoformat(found[s]["lastSlot"]) >= now for s in schedules)
 
     await t.world.until(handled)
-    t.edit(schedules=[])
+    if edit:
+        t.edit(schedules=[])
 
 
 async def every_time_has_its_run(t: Teller) -> None:
@@ -56,6 +61,36 @@ async def every_time_has_its_run(t: Teller) -> None:
             t.world.violate(f"between {before} and {after} times were left out")
     for run in t.runs():
         t.world.expected[(t.namespace, run)] = "Success"
+
+
+async def every_time_has_one_run_though_few_are_kept(t: Teller) -> None:
+    """What the history gives up is not made once more by who has not seen that it was there."""
+    t.flow(schedules=[{"name": "often", "interval": "20s", "catchUp": "All"}], history={"succeeded": 1, "failed": 1})
+    await t.ready()
+    await t.world.sleep(200, 300)
+    await _until_handled(t, t.world.now() - timedelta(seconds=20), "often")
+
+
+async def a_run_of_another_flow_has_a_times_name(t: Teller) -> None:
+    """It is told, the schedule beside it goes on, and once it is gone so does this one."""
+    taken = t.world.now().replace(second=0, microsecond=0) + timedelta(minutes=2)
+    t.flow(name="other", suspend=True)
+    name = scheduled_run_name("etl", "minutely", taken)
+    t.run(name, None, flow="other")
+    entries = [{"name": each, "interval": "1m", "catchUp": "All"} for each in ("minutely", "beside")]
+    t.flow(schedules=entries, history=MANY)
+
+    def told() -> bool:
+        condition = find(t.status(FLOW, "etl")["conditions"], "Stalled")
+        return condition is not None and f'"{name}" is in the way' in condition["message"]
+
+    await t.world.until(told)
+    seen = t.world.now()
+    await _until_handled(t, seen, "beside", edit=False)
+    t.take(FLOW_RUN, name)
+    await _until_handled(t, seen, "minutely", "beside")
+    if slots(t, "minutely").count(taken) != 1:
+        t.world.violate("the time whose name was taken has no run")
 
 
 async def schedules_beside_each_other(t: Teller) -> None:
@@ -149,6 +184,8 @@ async def versions_tell_which_is_current(t: Teller) -> None:
 
 STORIES = (
     every_time_has_its_run,
+    every_time_has_one_run_though_few_are_kept,
+    a_run_of_another_flow_has_a_times_name,
     schedules_beside_each_other,
     scheduled_runs_in_a_queue,
     runs_cancelled,

@@ -43,7 +43,9 @@ class World(Server):
             operator = Operator(SETTINGS, self.api)  # type: ignore[arg-type]
             self.operators.append(operator)
             operator.recorder = Recorder(operator.api, self.now)
-            applier = Applier(operator.api, operator.cache, Witness(operator.recorder, operator.metrics))
+            applier = Applier(
+                operator.api, operator.cache, Witness(operator.recorder, operator.metrics, operator.cache)
+            )
             reconciler = Reconciler(operator.cache, applier, SETTINGS, self.now)
             operator.queue = WorkQueue(self._counted(reconciler))
             try:

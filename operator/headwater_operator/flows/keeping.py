@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from headwater_operator.flows import history
+from headwater_operator.flows import history, schedules
 from headwater_operator.flows.plan import Observed, wanted_version
 from headwater_operator.kinds import CONFIG_MAP, FLOW_RUN, FLOW_VERSION, Manifest
 from headwater_operator.plans import Delete, Patch, Plan
@@ -29,7 +29,9 @@ def give_up(plan: Plan, seen: Observed, ties: Ties, settings: Settings, now: dat
     if plan.create or "deletionTimestamp" in seen.flow["metadata"]:
         return plan
     spec = seen.flow["spec"]
-    verdict = history.judge(seen.runs, spec.get("history", {}), ties.going_on, now)
+    unnoted = schedules.unnoted(seen.flow, seen.runs)
+    runs = [run for run in seen.runs if run["metadata"]["uid"] not in unnoted]
+    verdict = history.judge(runs, spec.get("history", {}), ties.going_on, now)
     wanted = wanted_version(seen, settings)
     current = (plan.status or {}).get("currentVersion", {}).get("name")
     needed = {*ties.versions, current} | ({wanted["metadata"]["name"]} if wanted is not None else set())

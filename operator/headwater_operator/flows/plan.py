@@ -16,6 +16,7 @@ from headwater.resources.conditions import (
     ready,
     reconciling,
     stalled,
+    timestamp,
     to_manifest,
 )
 from headwater.resources.names import HASH_LABEL
@@ -94,7 +95,7 @@ def _refused(
     """The API server does not take a run: say so, and do not note the times whose runs are still to be made."""
     refusal = seen.refusal
     assert refusal is not None
-    words = f"run {missing[0]['metadata']['name']} is {refusal.how}: {refusal.message}{AGAIN}"
+    words = f"a run is {refusal.how}: {refusal.message}{AGAIN}"
     told = _trouble(seen, replace(refusal, kind=FLOW_RUN.name), words, now)
     said = _say(seen, wanted, schedules.held(asked, seen.flow, missing), now, told)
     # What has become due since then may be another schedule's, and wanted.
@@ -171,7 +172,7 @@ def _say(
     }
     if seen.flow["spec"].get("schedules") or "schedules" in seen.flow.get("status", {}):
         status["schedules"] = asked.status or None
-        status["nextRunTime"] = schedules.timestamp_of(asked.next_run) if asked.next_run is not None else None
+        status["nextRunTime"] = timestamp(asked.next_run) if asked.next_run is not None else None
     if resolve_wish(seen.flow) or "resolveImage" in seen.flow.get("status", {}):
         status["resolveImage"] = resolve_wish(seen.flow) or None
     if current is not None:

@@ -14,6 +14,7 @@ from headwater.resources.names import LIMITS, ROLE_LABEL
 from headwater_operator.kinds import Manifest
 
 LARGEST = 1_000_000
+DIGITS = 100
 
 
 class Policy(StrEnum):
@@ -67,7 +68,8 @@ def limits_of(maps: Iterable[Manifest]) -> dict[str, int | BadLimit]:
 
 
 def _slots(config_map: Manifest, name: str, text: str) -> int | BadLimit:
-    if text.strip().isdecimal() and int(text) <= LARGEST:
+    # Python reads no number of thousands of digits.
+    if text.strip().isdecimal() and len(text) < DIGITS and int(text) <= LARGEST:
         return int(text)
     place = f'ConfigMap "{config_map["metadata"]["name"]}"'
     return BadLimit(f'limit "{name}" in {place} is "{text[:40]}"; it must be a number of slots, 0 to {LARGEST}')

@@ -75,7 +75,9 @@ def is_current(version: Manifest, flow: Manifest | None) -> bool:
     if flow is None:
         return False
     named = flow.get("status", {}).get("currentVersion", {}).get("name") == version["metadata"]["name"]
-    return named and any(owner["uid"] == flow["metadata"]["uid"] for owner in version["metadata"]["ownerReferences"])
+    # A version has no owner once its flow was deleted with --cascade=orphan.
+    owners = version["metadata"].get("ownerReferences", [])
+    return named and any(owner["uid"] == flow["metadata"]["uid"] for owner in owners)
 
 
 def message(version: Manifest) -> str:

@@ -11,11 +11,14 @@ from headwater.cli.console import console
 from headwater.core.errors import ClusterError, FlowError
 from headwater.kubernetes.client import Cluster
 from headwater.resources.scheduled import scheduled_run
+from headwater.schedules.limited import TookTooLongError, limited
 from headwater.schedules.manifest import clock_from_manifest
 from headwater.schedules.zones import find_zone
 
 # More at once is more likely a mistake than meant.
 MOST = 1000
+# CPU time for finding the times of the range.
+LONGEST_SECONDS = 10.0
 
 
 def backfill(
@@ -24,6 +27,10 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="Last time; it is part of the range")],
     schedule: Annotated[str | None, typer.Option(help="Name of the schedule, where the Flow has several")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Execute also what a backfill has executed before"),
+    ] = False,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Default: kubeconfig's own")] = None,
     context: Annotated[str | None, typer.Option(help="A context of kubeconfig")] = None,
 ) -> None:
@@ -38,7 +45,7 @@ def backfill(
     slots = slots_between(entry, begin, end, datetime.now(UTC))
     made = 0
     for slot in slots:
-        run = scheduled_run(found, entry, slot)
+        run = backfilled_run(found, entry, slot, again)
         name = run["metadata"]["name"]
         if dry_run:
             out.print(f"would make {name}", highlight=False, markup=False)
@@ -48,7 +55,21 @@ def backfill(
         else:
             out.print(f"{name} is there already", highlight=False, markup=False)
     words = f"{len(slots)} times in the range" + ("" if dry_run else f", {made} runs made")
-    out.print(words, highlight=False, markup=False)
+    out.print(words if slots else f"{words}; {_range_of(entry)}", highlight=False, markup=False)
+
+
+def backfilled_run(flow: dict[str, Any], entry: dict[str, Any], slot: datetime, again: bool) -> dict[str, Any]:
+    """Return the run of a past time; its key keeps it from being executed twice when the history has given it up."""
+    run = scheduled_run(flow, entry, slot)
+    if not again:
+        run["spec"]["idempotencyKey"] = f"backfill/{run['metadata']['name']}"
+    return run
+
+
+def _range_of(entry: dict[str, Any]) -> str:
+    """Say why a schedule may have no time in a range."""
+    bounds = [f"{field} is {entry[field]}" for field in ("startDate", "endDate") if field in entry]
+    return f'schedule "{entry["name"]}" has none there' + (f" ({' and '.join(bounds)})" if bounds else "")
 
 
 def _entry(flow: dict[str, Any], name: str | None) -> dict[str, Any]:
@@ -73,6 +94,16 @@ def slots_between(entry: dict[str, Any], begin: str, end: str, now: datetime) ->
         raise FlowError(f"--to {end} is before --from {begin}; exchange them.")
     if last > now:
         raise FlowError(f"--to {end} is in the future; the operator makes those runs in their time.")
+    try:
+        with limited(LONGEST_SECONDS, f'schedules "{entry["name"]}" takes too long to find its times'):
+            return _slots(entry, first, last, f"from {begin} to {end}")
+    except (FlowError, TookTooLongError):
+        raise
+    except Exception as error:  # what an entry says goes through libraries that fail in many ways
+        raise FlowError(f'schedules "{entry["name"]}" cannot be read: {type(error).__name__}: {error}') from error
+
+
+def _slots(entry: dict[str, Any], first: datetime, last: datetime, words: str) -> list[datetime]:
     found: list[datetime] = []
     for event in clock_from_manifest(entry, "schedules").events(_before(first)):
         slot = event.start_time.astimezone(UTC).replace(microsecond=0)
@@ -80,7 +111,7 @@ def slots_between(entry: dict[str, Any], begin: str, end: str, now: datetime) ->
             break
         found.append(slot)
         if len(found) > MOST:
-            raise FlowError(f"There are more than {MOST} times from {begin} to {end}; give a shorter range.")
+            raise FlowError(f"There are more than {MOST} times {words}; give a shorter range.")
     return found
 
 
@@ -94,4 +125,7 @@ def _moment(text: str, option: str, zone: tzinfo) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise FlowError(f"{option} is {text}; write 2026-11-01, or 2026-11-01T09:00:00+01:00.") from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
+    try:
+        return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        raise FlowError(f"{option} is {text}, where the calendar ends; give a time of the past.") from None

@@ -11,7 +11,7 @@ from headwater.cli.console import console
 from headwater.core.errors import ClusterError
 from headwater.kubernetes.client import Cluster
 from headwater.resources.conditions import find
-from headwater.resources.names import API_VERSION, GROUP, object_name
+from headwater.resources.names import API_VERSION, SCHEDULE_LABEL, object_name
 
 Run = Annotated[str, typer.Argument(help="The FlowRun's name")]
 TaskName = Annotated[str, typer.Argument(help="The task's slug, such as deploy-1, or its name")]
@@ -125,7 +125,10 @@ def restart(
 
 
 def restarted(old: dict[str, Any], begin: list[str], decisions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the manifest of a run that goes on where another ended: of the same version, with its parameters."""
+    """Return the manifest of a run that goes on where another ended: of the same version, with its parameters.
+
+    Argo CD's action "Retry what failed" makes the same (helm/argocd, FlowRun/actions/retry-failed).
+    """
     spec: dict[str, Any] = {
         name: old["spec"][name] for name in ("flow", "parameters", "title", "scheduledTime") if name in old["spec"]
     }
@@ -135,10 +138,15 @@ def restarted(old: dict[str, Any], begin: list[str], decisions: list[dict[str, A
     spec["resumeFrom"] = {"run": old["metadata"]["name"], **({"tasks": begin} if begin else {})}
     if decisions:
         spec["decisions"] = decisions
-    labels: dict[str, str] = {
-        k: v for k, v in old["metadata"].get("labels", {}).items() if k.startswith(f"{GROUP}/schedule")
-    }
-    return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {"labels": labels}, "spec": spec}
+    return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": _handed_on(old["metadata"]), "spec": spec}
+
+
+def _handed_on(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a run's metadata gives to one that goes on from it: the Flow that it is of, and the schedule. The run that
+    started it is left out: its wishes would hold for the new one, which nobody there waits for."""
+    labels = {name: text for name, text in metadata.get("labels", {}).items() if name == SCHEDULE_LABEL}
+    owners = [owner for owner in metadata.get("ownerReferences", []) if owner["kind"] == "Flow"]
+    return {**({"labels": labels} if labels else {}), **({"ownerReferences": owners} if owners else {})}
 
 
 def _stem(run: str) -> str:

@@ -14,6 +14,9 @@ from typing import Any
 from headwater.core.errors import ClusterError
 from headwater.resources.names import GROUP, VERSION
 
+# The API server notes it as the manager of the fields that are written.
+USER_AGENT = "headwater"
+
 ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -53,7 +56,9 @@ class Cluster:
             place = os.environ.get("KUBECONFIG", "~/.kube/config")
             raise ClusterError(f"The kubeconfig {place} cannot be read ({type(error).__name__}): {words}") from None
         self.namespace = namespace or own or "default"
-        self._api = client.CustomObjectsApi()
+        api = client.ApiClient()
+        api.user_agent = USER_AGENT
+        self._api = client.CustomObjectsApi(api)
 
     def get(self, plural: str, name: str) -> dict[str, Any]:
         """Return one of our objects."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MERGE_PATCH = "application/merge-patch+json"
 SECONDS = 10.0
 
+# The API server notes it as the manager of the fields that are written.
+USER_AGENT = "headwater-runner"
+
 # A watch is asked for anew after so long: a connection may be dead without a word.
 WATCH_SECONDS = 240
 
@@ -87,6 +90,7 @@ class PodApi:
             # Read anew each time: the kubelet renews it.
             "Authorization": f"Bearer {Path(TOKEN_FOLDER, 'token').read_text().strip()}",
             "Content-Type": content_type,
+            "User-Agent": USER_AGENT,
         }
         text = None if body is None else json.dumps(body)
         timeout = urllib3.Timeout(connect=SECONDS, read=WATCH_SECONDS + SECONDS if stream else SECONDS)

@@ -91,12 +91,18 @@ def child_run_name(parent: str, key: str) -> str:
 
 
 def scheduled_run_name(flow: str, schedule: str, slot: datetime) -> str:
-    """The name of the run that a Flow's schedule makes for one time; the time is in UTC.
+    """The name of the run that a Flow's schedule makes for one time; the time, in UTC, always stands in it.
 
-    Flow "a" may have a schedule "b-c", and a flow "a-b" one called "c": the name says with a hash which of them it is.
+    Flow "a" may have a schedule "b-c", and a flow "a-b" one called "c": the name says with a hash which of them it is,
+    and so it does where the names have to be cut.
     """
-    between = "/" if "-" in schedule else "-"
-    return object_name(f"{flow}{between}{schedule}-{slot:%Y%m%d%H%M%S}")
+    stamp = f"{slot:%Y%m%d%H%M%S}"
+    plain = f"{flow}-{schedule}-{stamp}"
+    if len(plain) <= NAME_LENGTH and "-" not in schedule:
+        return plain
+    digest = hashlib.sha256(f"{flow}/{schedule}".encode()).hexdigest()[:8]
+    stem = f"{flow}-{schedule}"[: NAME_LENGTH - len(stamp) - len(digest) - 2].rstrip("-")
+    return f"{stem}-{stamp}-{digest}"
 
 
 def object_name(text: str, length: int = NAME_LENGTH) -> str:

@@ -3,7 +3,8 @@
     name        clock-1, clock-2, ... in the order of the clocks
     cron | interval | rrule | dates       one of them: "0 9 * * 1-5", "1d12h", RFC 5545, a list of RFC 3339 times
     timeZone    whose wall the times are on; an IANA name, default UTC
-    startDate   RFC 3339; what an interval is counted from. Default 2019-01-01 00:00 in timeZone
+    startDate   RFC 3339; what an interval, or an rrule without DTSTART, is counted from. Default 2019-01-01 00:00 in
+                timeZone
     endDate     RFC 3339; nothing after it
     parameters  for the runs of this entry
     labels      likewise
@@ -22,6 +23,7 @@ from typing import Any
 from headwater.core.errors import FlowError
 from headwater.schedules.clocks import Clock, CronClock, DatesClock, IntervalClock, RRuleClock
 from headwater.schedules.cron import restricts_both_days
+from headwater.schedules.limited import TookTooLongError
 from headwater.schedules.recurrence import Recurrence, parse_rule
 from headwater.schedules.schedule import Schedule
 from headwater.schedules.zones import EPOCH, at_wall, find_zone, naive, utc, zone_of
@@ -62,7 +64,9 @@ def clock_from_manifest(entry: Mapping[str, Any], where: str = "schedule") -> Cl
         raise FlowError(f"{where} has {' and '.join(kinds) or 'no times'}; give exactly one of {', '.join(KINDS)}.")
     try:
         return _clock(entry)
-    except (ValueError, TypeError) as error:
+    except TookTooLongError:
+        raise
+    except Exception as error:  # what an entry says goes through libraries that fail in many ways
         raise FlowError(f"{where}: {error}") from error
 
 
@@ -144,7 +148,7 @@ def _clock(entry: Mapping[str, Any]) -> Clock:
 def _rrule_clock(
     entry: Mapping[str, Any], zone: tzinfo, start: datetime | None, end: datetime | None, more: tuple[Any, Any]
 ) -> Clock:
-    rule = parse_rule(entry["rrule"], zone)
+    rule = parse_rule(entry["rrule"], zone, start if "startDate" in entry else None)
     first = Recurrence(rule).first
     if "startDate" not in entry and start is not None and first is not None:
         # The start is there for its zone; it takes nothing away from a rule that begins earlier.
@@ -154,12 +158,15 @@ def _rrule_clock(
 
 def _moment(text: object, field: str, zone: tzinfo) -> datetime:
     try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        moment = datetime.fromisoformat(text.upper()) if isinstance(text, str) else None
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise FlowError(f'{field} is {text!r}; give a time with its distance to UTC, "2026-01-31T09:00:00+01:00".')
-    return moment.astimezone(zone)
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        raise FlowError(f"{field} is {text!r}, where the calendar ends; give an earlier time.") from None
 
 
 def _interval(text: object) -> timedelta:

@@ -23,6 +23,8 @@ from headwater.core.errors import FlowError
 EPOCH = datetime(2019, 1, 1, tzinfo=UTC)
 # No zone has ever jumped further than a day.
 FAR = timedelta(hours=25)
+# In the database of zones, but what they mean depends on the machine.
+NO_ZONES = ("localtime", "posixrules", "Factory")
 
 
 def find_zone(name: object, what: str = "time zone") -> ZoneInfo:
@@ -30,6 +32,8 @@ def find_zone(name: object, what: str = "time zone") -> ZoneInfo:
     if not isinstance(name, str):
         raise TypeError(f'{what} is {name!r}; give a name, such as "Europe/Berlin".')
     try:
+        if name in NO_ZONES:
+            raise KeyError(name)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise FlowError(f'{what} "{name}" is not known{_close_to(name)}; give an IANA name, "Europe/Berlin".') from None
@@ -126,6 +130,6 @@ def _offset(wall: datetime, zone: tzinfo, *, fold: int) -> timedelta:
 def _close_to(name: str) -> str:
     from difflib import get_close_matches
 
-    known = {each.lower(): each for each in available_timezones()}
+    known = {each.lower(): each for each in available_timezones() if each not in NO_ZONES}
     close = [known[each] for each in get_close_matches(name.lower(), known, n=2)]
     return f" (did you mean {' or '.join(close)}?)" if close else ""

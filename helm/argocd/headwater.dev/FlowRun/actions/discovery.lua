@@ -1,4 +1,8 @@
 if obj.metadata.deletionTimestamp ~= nil then return {} end
+-- A mapped task whose children wait is Running itself.
+local function is_paused(task)
+  return task.state == "Paused" or ((task.mapped or {}).paused or 0) > 0
+end
 local state = "Scheduled"
 for _, condition in ipairs((obj.status or {}).conditions or {}) do
   if condition.type == "Succeeded" then
@@ -20,7 +24,7 @@ if obj.status == nil or obj.status.attempt == nil then
   actions["resume"] = {displayName = "Resume", iconClass = "fa fa-fw fa-play", disabled = not suspended}
 end
 for _, task in ipairs((obj.status or {}).tasks or {}) do
-  if task.state == "Paused" then
+  if is_paused(task) then
     actions["approve"] = {displayName = "Approve what is paused", iconClass = "fa fa-fw fa-check"}
     actions["reject"] = {displayName = "Reject what is paused", iconClass = "fa fa-fw fa-ban"}
   end
