@@ -127,8 +127,14 @@ class Reconciler:
     def _decide_flow(self, key: WorkKey, flow: Manifest) -> Plan:
         runs = self._cache.runs_of(key.namespace, key.name)
         refused = partial(self._refusals.of, key, flow["metadata"]["uid"])
+        everybodys = self._cache.versions_of(key.namespace, key.name)
         seen = flows.Observed(
-            flow, self._versions(flow), runs, refused(FLOW_RUN.name), version_refusal=refused(FLOW_VERSION.name)
+            flow,
+            self._versions(flow),
+            runs,
+            refused(FLOW_RUN.name),
+            version_refusal=refused(FLOW_VERSION.name),
+            ownerless=tuple(v for v in everybodys if not v["metadata"].get("ownerReferences")),
         )
         now = self._now()
         return give_up(flows.plan(seen, self._settings, now), seen, self._ties(key, seen.runs), self._settings, now)

@@ -205,6 +205,30 @@ def test_a_deleted_versions_number_is_not_used_again(make) -> None:
     assert decide_flow(make, flow, [make.version(3)], runs).create[0]["metadata"]["name"] == "etl-v6"
 
 
+def test_the_number_of_a_broken_version_that_somebody_has_deleted_is_not_used_again(make) -> None:
+    old, new = make.flow(image="acme/etl:1"), make.flow(image="acme/etl:3")
+    good, broken = make.version(1, hash=hash_of(old)), make.version(2, ready=False)
+    told = decide_flow(make, old, [good, broken]).status
+    assert told["lastVersionNumber"] == 2
+    (version,) = decide_flow(make, {**new, "status": told}, [good]).create
+    assert version["metadata"]["name"] == "etl-v3"
+
+
+def test_versions_that_an_earlier_flow_has_left_behind_keep_their_names(make) -> None:
+    flow = make.flow()
+    seen = flows.Observed(flow, [], [], ownerless=(make.version(1), make.version(2)))
+    (version,) = flows.plan(seen, make.settings, make.now).create
+    assert version["metadata"]["name"] == "etl-v3"
+
+
+def test_a_current_version_that_is_gone_is_not_told_as_current(make) -> None:
+    flow = make.flow()
+    told = {"currentVersion": {"name": "etl-v1", "number": 1}, "lastVersionNumber": 2}
+    broken = make.version(2, ready=False, hash=hash_of(flow))
+    status = decide_flow(make, {**flow, "status": told}, [broken]).status
+    assert status["currentVersion"] is None
+
+
 def test_a_good_inspection_waits_for_its_last_write(make) -> None:
     version = make.version(ready=False)
     assert decide_version(make, version, make.pod("p", "inspection", "Succeeded")) == Plan(again_seconds=1.0)

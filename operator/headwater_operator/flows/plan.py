@@ -23,6 +23,7 @@ from headwater.resources.names import HASH_LABEL
 from headwater.resources.versions import resolve_wish, spec_hash, versioned
 from headwater_operator.events import WARNING, Event
 from headwater_operator.flows import schedules
+from headwater_operator.flows.numbers import highest_number
 from headwater_operator.kinds import FLOW_RUN, Manifest
 from headwater_operator.objects.others import flow_version
 from headwater_operator.plans import AGAIN, LONGEST_PAUSE_SECONDS, Plan, Refusal
@@ -41,13 +42,15 @@ UNMADE = ("VersionRefused", "VersionNotMade")
 @dataclass(frozen=True)
 class Observed:
     """A flow, all its versions and all its runs; *refusal* is what the API server said when it last refused a run,
-    *version_refusal* when it refused the version."""
+    *version_refusal* when it refused the version. *ownerless* are versions of an earlier flow of this name that was
+    deleted without them: nobody deletes them, and their names are taken."""
 
     flow: Manifest
     versions: list[Manifest]
     runs: list[Manifest]
     refusal: Refusal | None = None
     version_refusal: Refusal | None = None
+    ownerless: tuple[Manifest, ...] = ()
 
 
 def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
@@ -69,7 +72,8 @@ def plan(seen: Observed, settings: Settings, now: datetime) -> Plan:
 
 def _mint(seen: Observed, settings: Settings) -> Plan:
     frozen = _frozen(seen.flow, settings)
-    version = flow_version(flow=seen.flow, number=_next_number(seen), frozen=frozen, spec_hash=spec_hash(frozen))
+    number = 1 + highest_number(seen.flow, (*seen.versions, *seen.ownerless), seen.runs)
+    version = flow_version(flow=seen.flow, number=number, frozen=frozen, spec_hash=spec_hash(frozen))
     made = Event("VersionMade", f"{version['metadata']['name']} is made of image {frozen['image']}")
     return Plan(create=(version,), events=(made,))
 
@@ -113,20 +117,6 @@ def _refusal_of(entry: Mapping[str, Any], version: Manifest | None) -> str | Non
 
 def _slot(run: Manifest) -> datetime:
     return parse_timestamp(run["spec"]["scheduledTime"])
-
-
-def _next_number(seen: Observed) -> int:
-    """One more than any number seen: of a version that was deleted, the flow or a run may still tell."""
-    numbers = [version["spec"]["number"] for version in seen.versions]
-    numbers += [
-        status["number"]
-        for status in (
-            seen.flow.get("status", {}).get("currentVersion", {}),
-            *(run.get("status", {}).get("version", {}) for run in seen.runs),
-        )
-        if "number" in status
-    ]
-    return max(numbers, default=0) + 1
 
 
 def _frozen(flow: Manifest, settings: Settings) -> dict[str, Any]:
@@ -177,6 +167,10 @@ def _say(
         status["resolveImage"] = resolve_wish(seen.flow) or None
     if current is not None:
         status["currentVersion"] = {"name": current["metadata"]["name"], "number": current["spec"]["number"]}
+    elif "currentVersion" in seen.flow.get("status", {}):
+        status["currentVersion"] = None  # somebody has deleted it
+    if seen.versions:
+        status["lastVersionNumber"] = highest_number(seen.flow, seen.versions, seen.runs)
     last = _last_run(seen.runs)
     if last is not None:
         status["lastRun"] = last
