@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,13 @@ import pytest
 from headwater import Flow, Parameter, task
 from headwater.cli.register import as_yaml
 from headwater.core.entrypoint import load_flow
-from headwater.core.errors import FlowError, ParameterError
+from headwater.core.errors import ClusterError, FlowError, ParameterError
 from headwater.registering.apply import _outcome, verdict
 from headwater.registering.building import Builder, BuildError, containerfile, find_builder
 from headwater.registering.digest import DigestError, _log_in, address, pinned
 from headwater.registering.manifest import flow_manifest
 from headwater.registering.place import MOST_BYTES, Place, place_of
+from headwater.registering.register import Options, manifest_of, may_stay_a_tag
 from headwater.schedules import CronSchedule, IntervalClock, Schedule
 
 PLACE = Place("flow.py:flow", {"flow.py": "x = 1"})
@@ -195,6 +199,81 @@ def test_the_credentials_of_docker_login_are_used(
     client = oras.client.OrasClient()
     _log_in(client, client.get_container(address(image)))
     assert client.auth._basic_auth == "YTpi"
+
+
+class _Private(BaseHTTPRequestHandler):
+    """A registry that wants a login by Basic, with a realm that is no address."""
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_HEAD(self) -> None:
+        allowed = self.headers.get("Authorization") == "Basic YTpi"
+        self.send_response(200 if allowed else 401)
+        self.send_header("Docker-Content-Digest", f"sha256:{'1' * 64}")
+        self.send_header("Www-Authenticate", 'Basic realm="x"')
+        self.end_headers()
+
+
+@pytest.fixture
+def private() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Private) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_registry_that_wants_a_password_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(DigestError, match=f"wants a login: docker login {private}"):
+        pinned(f"{private}/etl:1")
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {private: {"auth": "YTpi"}}}))
+    assert pinned(f"{private}/etl:1") == f"{private}/etl:1@sha256:{'1' * 64}"
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {private: {"auth": "wrong"}}}))
+    with pytest.raises(DigestError, match="answers 401 Unauthorized"):
+        pinned(f"{private}/etl:1")
+
+
+@pytest.mark.parametrize(
+    ("image", "there", "found"),
+    [
+        ("headwater/aircraft:dev", None, True),
+        ("headwater/aircraft:dev", {"spec": {"image": "headwater/aircraft:dev"}}, True),
+        ("headwater/aircraft:dev", {"spec": {}}, True),
+        ("headwater/aircraft:dev", {"spec": {"image": "headwater/aircraft:dev@sha256:1"}}, False),
+        ("ghcr.io/acme/etl:stable", None, False),
+        ("ghcr.io/acme/etl:stable", {"spec": {"image": "ghcr.io/acme/etl:stable"}}, False),
+        ("docker.io/acme/etl", None, False),
+        ("localhost/etl", None, False),
+    ],
+)
+def test_a_tag_stays_only_where_nothing_else_can_be(image: str, there: dict[str, Any] | None, found: bool) -> None:
+    assert may_stay_a_tag(image, there) is found
+
+
+def test_a_registry_that_is_away_registers_nothing() -> None:
+    options, said = Options(image="127.0.0.1:1/etl:stable", entrypoint="flow.py:flow"), []
+    with pytest.raises(ClusterError, match=r"Nothing is registered.*cannot be asked.*--no-pin"):
+        manifest_of(parametrized(), options, said.append)
+    assert said == []
+    unpinned = Options(image="127.0.0.1:1/etl:stable", pin=False, entrypoint="flow.py:flow")
+    assert manifest_of(parametrized(), unpinned, said.append)["spec"]["image"] == "127.0.0.1:1/etl:stable"
+
+
+def test_an_entrypoint_is_taken_as_it_is_given(tmp_path: Path, name: str) -> None:
+    options = Options(image="a@sha256:1", entrypoint="flows/etl.py:flow")
+    assert manifest_of(parametrized(), options, print)["spec"]["entrypoint"] == "flows/etl.py:flow"
+    flow = loaded(tmp_path, **{name: CODE})
+    found = manifest_of(flow, Options(entrypoint=f"{name}:flow"), print)["spec"]
+    assert (found["entrypoint"], list(found["source"]["files"])) == (f"{name}:flow", [f"{name}.py"])
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
+def test_a_timeout_is_a_number_of_seconds(seconds: float) -> None:
+    with pytest.raises(FlowError, match=r"The timeout is .*; give seconds"):
+        Options(seconds=seconds)
 
 
 def test_a_folder_is_built_as_what_is_in_it() -> None:
