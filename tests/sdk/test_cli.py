@@ -136,6 +136,31 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path, executor: str) -> None:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["register", "numbers_flow.py"],
+        ["register", "numbers_flow.py", "--dry-run"],
+        ["start", "numbers"],
+        ["watch", "etl-1"],
+        ["cancel", "etl-1"],
+        ["backfill", "etl", "--from", "2026-11-01", "--to", "2026-11-02"],
+    ],
+)
+def test_an_empty_namespace_is_not_the_default(tmp_path: Path, command: list[str]) -> None:
+    write(tmp_path, FLOW)
+    done = headwater(*command, "-n", "", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("headwater: The namespace is given, but empty")
+
+
+def test_what_a_flow_prints_is_not_among_the_yaml(tmp_path: Path) -> None:
+    write(tmp_path, "print('loading: now')\n" + textwrap.dedent(FLOW))
+    done = headwater("register", "numbers_flow.py", "--dry-run", cwd=tmp_path)
+    assert done.stdout.startswith("apiVersion: ")
+    assert done.stderr.startswith("loading: now\n")
+
+
 def test_watch_without_a_cluster_says_so(tmp_path: Path) -> None:
     done = headwater("watch", "etl-1", cwd=tmp_path)
     assert done.returncode == 2

@@ -34,6 +34,15 @@ def _load(config: Any, context: str | None) -> str | None:
     return str(namespace) if namespace else None
 
 
+def check_namespace(named: str | None) -> None:
+    """Raise ClusterError for a name that somebody has left empty: what is meant is not the default."""
+    if named is not None and not named.strip():
+        raise ClusterError(
+            "The namespace is given, but empty (a variable that is not set?): name one, or leave the option out for "
+            "kubeconfig's own."
+        )
+
+
 class Cluster:
     """Our resources in one cluster and namespace, as the current user of kubeconfig (or the pod's account).
 
@@ -41,6 +50,7 @@ class Cluster:
     """
 
     def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
+        check_namespace(namespace)
         try:
             from kubernetes import client, config, watch
         except ImportError as error:
