@@ -20,7 +20,7 @@ from headwater.cli.register import as_yaml
 from headwater.core.entrypoint import load_flow
 from headwater.core.errors import ClusterError, FlowError, ParameterError
 from headwater.registering.apply import _outcome, verdict
-from headwater.registering.building import Builder, BuildError, containerfile, find_builder
+from headwater.registering.building import IGNORED, Builder, BuildError, containerfile, find_builder, ignored
 from headwater.registering.digest import DigestError, _log_in, address, pinned
 from headwater.registering.manifest import flow_manifest
 from headwater.registering.place import MOST_BYTES, Place, place_of
@@ -281,8 +281,44 @@ def test_a_folder_is_built_as_what_is_in_it() -> None:
     assert plain.startswith("FROM base\n")
     assert "pip" not in plain
     assert plain.endswith("USER 10001\n")
+    assert "compileall -q /flow || true\n" in plain  # a template need be no Python
     full = containerfile("base", {"flow.py", "requirements.txt", "pyproject.toml"})
     assert full.index("requirements.txt") < full.index("COPY . /flow") < full.index("pip install --no-cache-dir /flow")
+
+
+def test_what_a_folder_ignores_stays_out_of_its_image(tmp_path: Path) -> None:
+    assert ignored(tmp_path).decode().splitlines() == list(IGNORED)
+    (tmp_path / ".dockerignore").write_bytes(b"\xef\xbb\xbfsecrets.env\r\n*.pem")
+    (tmp_path / ".containerignore").write_bytes(b"# \xff\n!public.pem\n")
+    assert ignored(tmp_path).splitlines()[len(IGNORED) :] == [b"secrets.env", b"*.pem", b"# \xff", b"!public.pem"]
+
+
+@pytest.mark.parametrize("program", ["docker", "podman"])
+def test_a_builder_is_told_what_to_ignore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    # A builder that prints what it is to ignore: Docker's place for it is beside the Containerfile.
+    script = '#!/bin/sh\nfor a; do case "$a" in */Containerfile) cat "$a.dockerignore" >"$OUT"; esac; done\n'
+    (tmp_path / program).write_text(f'{script}echo "$@" >>"$OUT"\n')
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    folder = tmp_path / "etl"
+    folder.mkdir()
+    (folder / ".dockerignore").write_text("secrets.env\n")
+    Builder(program).build(folder, "a:1", "base")
+    said = (tmp_path / "out").read_text()
+    assert "**/*.pyc\nsecrets.env\n" in said
+    assert ("--ignorefile" in said) is (program == "podman")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_docker_that_does_not_tell_the_digest_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1" = push ] || exit {code}\n')
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(BuildError, match="a:1 is pushed, but Docker does not tell its digest"):
+        Builder("docker").push("a:1")
 
 
 def test_a_builder_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

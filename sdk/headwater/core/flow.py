@@ -173,8 +173,8 @@ class Flow(FlowBuild):
 
         Without an *image* the flow's file goes along, and the modules beside it that it imports. With one,
         *entrypoint* (`flows/etl.py:flow`, `pkg.etl:flow`) says where in it the flow is, unless its file is at the top
-        of the working directory. *parameters* lie over the defaults in the code, *execution* is `spec.execution` (such as
-        `{"workers": 4}`), the flow's schedule becomes `spec.schedules`, suspended unless *set_schedule_active*. The
+        of the working directory. *parameters* lie over the defaults in the code, *execution* is `spec.execution` (such
+        as `{"workers": 4}`), the flow's schedule becomes `spec.schedules`, suspended unless *set_schedule_active*. The
         image's tag is replaced by the digest that its registry tells when *pin* is set; with *resolve* the cluster
         looks it up anew. Fields that somebody else manages are taken over with *force* only. Without *project_name* the
         namespace is kubeconfig's own, *context* names one of kubeconfig's.
