@@ -113,6 +113,53 @@ def test_the_files_of_a_flow_go_along(tmp_path: Path, name: str) -> None:
     assert place_of(flow, True) == Place(f"{name}.py:flow")
 
 
+def test_what_tasks_import_when_they_run_goes_along(tmp_path: Path, name: str) -> None:
+    late, later = f"{name}_late", f"{name}_later"
+    code = f"import json, os.path\n{CODE}\ndef two():\n    import {late}.x, no_such_module\n    from yaml import dump\n"
+    flow = loaded(
+        tmp_path, **{name: code, late: f"def f():\n    from {later} import y\n", later: "y = 1", "json": "1/0"}
+    )
+    assert set(place_of(flow, False).files) == {f"{name}.py", f"{late}.py", f"{later}.py"}
+
+
+def test_a_package_that_a_task_imports_later_asks_for_an_image(tmp_path: Path, name: str) -> None:
+    for folder in (f"{name}_lib", f"{name}_types"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("")
+    typed = f"import typing\nif typing.TYPE_CHECKING:\n    import {name}_types\n{CODE}"
+    flow = loaded(tmp_path, **{name: typed})
+    assert list(place_of(flow, False).files) == [f"{name}.py"]
+    (tmp_path / f"{name}.py").write_text(f"{typed}\ndef two():\n    from {name}_lib.x import y\n")
+    with pytest.raises(FlowError, match=rf"imports {name}_lib, and .*headwater build"):
+        place_of(flow, False)
+
+
+def test_a_module_of_a_package_that_is_run_is_no_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("")
+    more = "from headwater.registering.place import place_of\nprint(place_of(flow, True))\nplace_of(flow, False)\n"
+    (tmp_path / "pkg" / "etl.py").write_text(CODE + more)
+    done = subprocess.run([sys.executable, "-m", "pkg.etl"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "Place(entrypoint='pkg.etl:flow', files={})\n"
+    assert "is in the package pkg, which a Flow resource cannot hold: build an image" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig"])
+def test_a_source_of_another_encoding_travels_as_utf_8(tmp_path: Path, name: str, encoding: str) -> None:
+    cookie = "#!/usr/bin/env python\n# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
+    (tmp_path / f"{name}.py").write_bytes(f"{cookie}x = 'Größe'\n{CODE}".encode(encoding))
+    flow = load_flow(f"{tmp_path}/{name}.py")
+    assert place_of(flow, False).files[f"{name}.py"] == f"{cookie.replace('latin-1', 'utf-8')}x = 'Größe'\n{CODE}"
+
+
+def test_a_file_whose_name_a_resource_cannot_hold_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "my dir+1"
+    folder.mkdir()
+    (folder / "Größe.py").write_text(CODE)
+    with pytest.raises(FlowError, match=r"Größe\.py is no name that a Flow resource can hold; rename"):
+        place_of(load_flow(f"{folder}/Größe.py:flow"), False)
+
+
 def test_a_package_beside_a_flow_asks_for_an_image(tmp_path: Path, name: str) -> None:
     package = tmp_path / f"{name}_lib"
     package.mkdir()
