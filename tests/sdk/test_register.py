@@ -82,6 +82,34 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"count": "5"}, "parameter count: '5' is not of type 'integer'"),
+        ({"count": [1]}, 'Parameter "count" is'),
+        ({"day": 2**63}, 'parameter "day" has 9223372036854775808, which a cluster rounds'),
+        ({"day": [{"a": -(2**63) - 1}]}, "which a cluster rounds"),
+        ({"day": float("nan")}, 'parameter "day" cannot be written as JSON'),
+        ({"day": {"x": "\ud83d"}}, r'parameter "day" has half a character \(\\ud83d\)'),
+        ({"none": None}, "unexpected parameters: none"),
+    ],
+)
+def test_parameters_that_runs_are_refused_for_are_refused_before(values: dict[str, Any], words: str) -> None:
+    with Flow("f") as flow:
+        Parameter("day", required=True)
+        Parameter("count", default=1, annotation=int)
+    with pytest.raises(ParameterError, match=words):
+        flow_manifest(flow, PLACE, parameters=values)
+    found = flow_manifest(flow, PLACE, parameters={"day": -(2**63), "count": None})
+    assert found["spec"]["parameters"] == {"day": -(2**63)}
+
+
+def test_null_is_as_if_left_out(tmp_path: Path) -> None:
+    assert "parameters" not in flow_manifest(parametrized(), PLACE, parameters={"day": None})["spec"]
+    with pytest.raises(ParameterError, match="required parameters: day"):
+        flow_manifest(parametrized(schedule=CronSchedule("0 5 * * *")), PLACE, parameters={"day": None})
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_no_run_could_have_is_refused(case: str) -> None:
     schedule, parameters, words = REFUSED[case]
@@ -116,9 +144,7 @@ def test_the_files_of_a_flow_go_along(tmp_path: Path, name: str) -> None:
 def test_what_tasks_import_when_they_run_goes_along(tmp_path: Path, name: str) -> None:
     late, later = f"{name}_late", f"{name}_later"
     code = f"import json, os.path\n{CODE}\ndef two():\n    import {late}.x, no_such_module\n    from yaml import dump\n"
-    flow = loaded(
-        tmp_path, **{name: code, late: f"def f():\n    from {later} import y\n", later: "y = 1", "json": "1/0"}
-    )
+    flow = loaded(tmp_path, **{name: code, late: f"def f():\n    from {later} import y\n", later: "y = 1"})
     assert set(place_of(flow, False).files) == {f"{name}.py", f"{late}.py", f"{later}.py"}
 
 

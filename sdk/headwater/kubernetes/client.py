@@ -124,6 +124,10 @@ class Cluster:
         found = self._call(one, plural, name)
         return next(iter(found["items"]), None)
 
+    def find_all(self, plural: str) -> list[dict[str, Any]]:
+        """Return all our objects of a kind."""
+        return list(self._call(self._list, plural, "")["items"])
+
     def _list(self, group: str, version: str, namespace: str, plural: str, _: str, **more: Any) -> Any:
         return self._api.list_namespaced_custom_object(group, version, namespace, plural, **more)
 
