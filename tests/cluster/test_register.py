@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ class Desk:
 
     def __init__(self, project: Any, folder: Path, environment: dict[str, str]) -> None:
         self.project, self.folder, self.environment = project, folder, environment
-        (folder / "beside.py").write_text('def greeting(name):\n    return f"Hello, {name}!"\n')
+        (folder / "beside.py").write_text(
+            'def greeting(name):\n    from later import mark\n    return f"Hello, {name}!{mark}"\n'
+        )
+        (folder / "later.py").write_text('mark = "🚀"[1:]\n')
 
     def write(self, number: int, default: str = 'default="you"') -> None:
         (self.folder / "flow.py").write_text(textwrap.dedent(CODE.format(number=number, default=default)))
@@ -86,11 +90,11 @@ def test_what_is_registered_runs_and_the_same_again_makes_no_version(desk: Desk)
     assert flow["spec"]["schedules"] == [
         {"name": "clock-1", "interval": "300d", "timeZone": "UTC", "catchUp": "Skip", "suspend": False}
     ]
-    assert set(flow["spec"]["source"]["files"]) == {"flow.py", "beside.py"}
+    assert set(flow["spec"]["source"]["files"]) == {"flow.py", "beside.py", "later.py"}
     assert "unchanged, version 1" in desk.register()
-    assert "FlowRun" in desk.headwater("start", name, "-p", "name=Ada", "-w", "-n", project.name)
+    assert "FlowRun" in desk.headwater("start", "Say it!", "-p", "name=Ada 🚀", "-w", "-n", project.name)
     (run,) = project.list("flowruns")
-    assert "Hello, Ada! 1" in project.kubectl("logs", run["status"]["attempt"]["podName"]).stdout
+    assert "Hello, Ada 🚀! 1" in project.kubectl("logs", run["status"]["attempt"]["podName"]).stdout
     # The same by the file's own call.
     assert f"made {name}-v1" in desk.python("flow.py", project.name)
     desk.write(2)
@@ -138,6 +142,24 @@ def test_what_cannot_run_is_told_in_words(desk: Desk) -> None:
     assert "--force" in words
 
 
+def test_a_failure_that_is_over_is_inspected_anew(desk: Desk) -> None:
+    project, over = desk.project, time.time() + 40
+    (desk.folder / "beside.py").write_text(
+        f"import os, time\nif os.path.isdir('/etc/headwater') and time.time() < {over}:\n    raise OSError('not yet')\n\n"
+        "def greeting(name): ...\n"
+    )
+    desk.write(1)
+    words = desk.register(code=1)
+    name = name_of(project)
+    assert "OSError: not yet" in words
+    assert f"kubectl -n {project.name} delete flowversion {name}-v1" in words
+    time.sleep(max(0.0, over - time.time()))
+    assert "OSError: not yet" in desk.register(code=1)
+    project.kubectl("delete", "flowversion", f"{name}-v1")
+    project.until("v2 is the current one", lambda: versions(project) == {f"{name}-v2": True})
+    assert "unchanged, version 2" in desk.register()
+
+
 def test_a_schedule_whose_runs_would_be_refused_is_told_by_the_flow(project: Any) -> None:
     code = """
     from headwater import Flow, Parameter, task
@@ -180,7 +202,12 @@ def test_an_image_is_built_and_a_tag_that_moves_is_looked_up_when_asked(desk: De
     project, image = desk.project, f"{registry}/{desk.project.name}:moving"
     (desk.folder / "lib").mkdir()
     (desk.folder / "lib" / "__init__.py").write_text("")
-    (desk.folder / "beside.py").write_text("import lib\n\ndef greeting(name): ...\n")
+    (desk.folder / "beside.py").write_text(
+        "import os, lib\nassert os.getcwd() != '/flow' or not os.path.exists('secret.env')\n\ndef greeting(name): ...\n"
+    )
+    (desk.folder / "secret.env").write_text("password")
+    (desk.folder / ".dockerignore").write_text("secret.env\n")
+    (desk.folder / "template.py").write_text("{{ no Python }}\n")
     desk.write(1)
     assert "source.files have no folders" in desk.register(code=2)
 
@@ -208,4 +235,11 @@ def test_an_image_is_built_and_a_tag_that_moves_is_looked_up_when_asked(desk: De
     assert "version 4 (before: 3)" in desk.register("--image", image, "--resolve")
     assert images() == [first, second, second, third]
     assert "unchanged, version 4" in desk.register("--image", image, "--no-pin")
-    desk.headwater("start", name_of(project), "-w", "-n", project.name)
+    # What somebody has asked for with kubectl gives way to a new wish.
+    name = name_of(project)
+    project.kubectl("annotate", "flow", name, "headwater.dev/resolve-image=build-218", "--overwrite")
+    project.until("v5 is the current one", lambda: versions(project).get(f"{name}-v5"))
+    assert "version 6 (before: 5)" in desk.register("--image", image, "--resolve")
+    # A registry that is away takes no Flow back to a tag.
+    assert "Nothing is registered" in desk.register("--image", "127.0.0.1:1/etl:moving", code=2)
+    desk.headwater("start", name, "-w", "-n", project.name)

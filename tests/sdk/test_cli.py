@@ -87,7 +87,9 @@ def test_a_failed_run_says_why_and_exits_1(tmp_path: Path) -> None:
         (["no_such_module:flow"], 'there is no module "no_such_module"'),
         (["numbers_flow.py:flaw"], "has no such attribute; the module holds these flows: flow"),
         (["numbers_flow.py:double"], "that is no Flow but of type FunctionTask"),
-        (["numbers flow.py"], "is not of the form"),
+        (["numbers flow.py"], 'There is no file "numbers flow.py"'),
+        (["numbers flow"], "is not of the form"),
+        (["numbers_flow.py:1"], "is not of the form"),
         (["two.py"], "holds these flows: a, b; name one"),
         (["broken.py"], "ZeroDivisionError"),
         (["numbers_flow.py", "-p", "m=1"], "unexpected parameters: m; it has n"),
@@ -137,6 +139,39 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path, executor: str) -> None:
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "headwater: interrupted"
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["register", "numbers_flow.py"],
+        ["register", "numbers_flow.py", "--dry-run"],
+        ["start", "numbers"],
+        ["watch", "etl-1"],
+        ["cancel", "etl-1"],
+        ["backfill", "etl", "--from", "2026-11-01", "--to", "2026-11-02"],
+    ],
+)
+def test_an_empty_namespace_is_not_the_default(tmp_path: Path, command: list[str]) -> None:
+    write(tmp_path, FLOW)
+    done = headwater(*command, "-n", "", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("headwater: The namespace is given, but empty")
+
+
+def test_what_a_flow_prints_is_not_among_the_yaml(tmp_path: Path) -> None:
+    write(tmp_path, "print('loading: now')\n" + textwrap.dedent(FLOW))
+    done = headwater("register", "numbers_flow.py", "--dry-run", cwd=tmp_path)
+    assert done.stdout.startswith("apiVersion: ")
+    assert done.stderr.startswith("loading: now\n")
+
+
+@pytest.mark.parametrize("place", ["my dir/flow1.py", "a+b/flow2.py", "Größe.py", "x:y.py:flow"])
+def test_a_file_may_be_called_as_it_likes(tmp_path: Path, place: str) -> None:
+    file = tmp_path / place.removesuffix(":flow")
+    file.parent.mkdir(exist_ok=True)
+    write(file.parent, FLOW, file.name)
+    assert load_flow(f"{tmp_path}/{place}").name == "numbers"
 
 
 def test_watch_without_a_cluster_says_so(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,13 @@ import pytest
 from headwater import Flow, Parameter, task
 from headwater.cli.register import as_yaml
 from headwater.core.entrypoint import load_flow
-from headwater.core.errors import FlowError, ParameterError
+from headwater.core.errors import ClusterError, FlowError, ParameterError
 from headwater.registering.apply import _outcome, verdict
-from headwater.registering.building import Builder, BuildError, containerfile, find_builder
+from headwater.registering.building import IGNORED, Builder, BuildError, containerfile, find_builder, ignored
 from headwater.registering.digest import DigestError, _log_in, address, pinned
 from headwater.registering.manifest import flow_manifest
 from headwater.registering.place import MOST_BYTES, Place, place_of
+from headwater.registering.register import Options, manifest_of, may_stay_a_tag
 from headwater.schedules import CronSchedule, IntervalClock, Schedule
 
 PLACE = Place("flow.py:flow", {"flow.py": "x = 1"})
@@ -78,6 +82,34 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"count": "5"}, "parameter count: '5' is not of type 'integer'"),
+        ({"count": [1]}, 'Parameter "count" is'),
+        ({"day": 2**63}, 'parameter "day" has 9223372036854775808, which a cluster rounds'),
+        ({"day": [{"a": -(2**63) - 1}]}, "which a cluster rounds"),
+        ({"day": float("nan")}, 'parameter "day" cannot be written as JSON'),
+        ({"day": {"x": "\ud83d"}}, r'parameter "day" has half a character \(\\ud83d\)'),
+        ({"none": None}, "unexpected parameters: none"),
+    ],
+)
+def test_parameters_that_runs_are_refused_for_are_refused_before(values: dict[str, Any], words: str) -> None:
+    with Flow("f") as flow:
+        Parameter("day", required=True)
+        Parameter("count", default=1, annotation=int)
+    with pytest.raises(ParameterError, match=words):
+        flow_manifest(flow, PLACE, parameters=values)
+    found = flow_manifest(flow, PLACE, parameters={"day": -(2**63), "count": None})
+    assert found["spec"]["parameters"] == {"day": -(2**63)}
+
+
+def test_null_is_as_if_left_out(tmp_path: Path) -> None:
+    assert "parameters" not in flow_manifest(parametrized(), PLACE, parameters={"day": None})["spec"]
+    with pytest.raises(ParameterError, match="required parameters: day"):
+        flow_manifest(parametrized(schedule=CronSchedule("0 5 * * *")), PLACE, parameters={"day": None})
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_no_run_could_have_is_refused(case: str) -> None:
     schedule, parameters, words = REFUSED[case]
@@ -107,6 +139,51 @@ def test_the_files_of_a_flow_go_along(tmp_path: Path, name: str) -> None:
     assert found.files == {f"{name}.py": f"import {beside}\n{CODE}", f"{beside}.py": "y = 1"}
     assert place_of(flow, False) == found
     assert place_of(flow, True) == Place(f"{name}.py:flow")
+
+
+def test_what_tasks_import_when_they_run_goes_along(tmp_path: Path, name: str) -> None:
+    late, later = f"{name}_late", f"{name}_later"
+    code = f"import json, os.path\n{CODE}\ndef two():\n    import {late}.x, no_such_module\n    from yaml import dump\n"
+    flow = loaded(tmp_path, **{name: code, late: f"def f():\n    from {later} import y\n", later: "y = 1"})
+    assert set(place_of(flow, False).files) == {f"{name}.py", f"{late}.py", f"{later}.py"}
+
+
+def test_a_package_that_a_task_imports_later_asks_for_an_image(tmp_path: Path, name: str) -> None:
+    for folder in (f"{name}_lib", f"{name}_types"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("")
+    typed = f"import typing\nif typing.TYPE_CHECKING:\n    import {name}_types\n{CODE}"
+    flow = loaded(tmp_path, **{name: typed})
+    assert list(place_of(flow, False).files) == [f"{name}.py"]
+    (tmp_path / f"{name}.py").write_text(f"{typed}\ndef two():\n    from {name}_lib.x import y\n")
+    with pytest.raises(FlowError, match=rf"imports {name}_lib, and .*headwater build"):
+        place_of(flow, False)
+
+
+def test_a_module_of_a_package_that_is_run_is_no_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("")
+    more = "from headwater.registering.place import place_of\nprint(place_of(flow, True))\nplace_of(flow, False)\n"
+    (tmp_path / "pkg" / "etl.py").write_text(CODE + more)
+    done = subprocess.run([sys.executable, "-m", "pkg.etl"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "Place(entrypoint='pkg.etl:flow', files={})\n"
+    assert "is in the package pkg, which a Flow resource cannot hold: build an image" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig"])
+def test_a_source_of_another_encoding_travels_as_utf_8(tmp_path: Path, name: str, encoding: str) -> None:
+    cookie = "#!/usr/bin/env python\n# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
+    (tmp_path / f"{name}.py").write_bytes(f"{cookie}x = 'Größe'\n{CODE}".encode(encoding))
+    flow = load_flow(f"{tmp_path}/{name}.py")
+    assert place_of(flow, False).files[f"{name}.py"] == f"{cookie.replace('latin-1', 'utf-8')}x = 'Größe'\n{CODE}"
+
+
+def test_a_file_whose_name_a_resource_cannot_hold_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "my dir+1"
+    folder.mkdir()
+    (folder / "Größe.py").write_text(CODE)
+    with pytest.raises(FlowError, match=r"Größe\.py is no name that a Flow resource can hold; rename"):
+        place_of(load_flow(f"{folder}/Größe.py:flow"), False)
 
 
 def test_a_package_beside_a_flow_asks_for_an_image(tmp_path: Path, name: str) -> None:
@@ -197,13 +274,124 @@ def test_the_credentials_of_docker_login_are_used(
     assert client.auth._basic_auth == "YTpi"
 
 
+class _Private(BaseHTTPRequestHandler):
+    """A registry that wants a login by Basic, with a realm that is no address."""
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_HEAD(self) -> None:
+        allowed = self.headers.get("Authorization") == "Basic YTpi"
+        self.send_response(200 if allowed else 401)
+        self.send_header("Docker-Content-Digest", f"sha256:{'1' * 64}")
+        self.send_header("Www-Authenticate", 'Basic realm="x"')
+        self.end_headers()
+
+
+@pytest.fixture
+def private() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Private) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_registry_that_wants_a_password_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(DigestError, match=f"wants a login: docker login {private}"):
+        pinned(f"{private}/etl:1")
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {private: {"auth": "YTpi"}}}))
+    assert pinned(f"{private}/etl:1") == f"{private}/etl:1@sha256:{'1' * 64}"
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {private: {"auth": "wrong"}}}))
+    with pytest.raises(DigestError, match="answers 401 Unauthorized"):
+        pinned(f"{private}/etl:1")
+
+
+@pytest.mark.parametrize(
+    ("image", "there", "found"),
+    [
+        ("headwater/aircraft:dev", None, True),
+        ("headwater/aircraft:dev", {"spec": {"image": "headwater/aircraft:dev"}}, True),
+        ("headwater/aircraft:dev", {"spec": {}}, True),
+        ("headwater/aircraft:dev", {"spec": {"image": "headwater/aircraft:dev@sha256:1"}}, False),
+        ("ghcr.io/acme/etl:stable", None, False),
+        ("ghcr.io/acme/etl:stable", {"spec": {"image": "ghcr.io/acme/etl:stable"}}, False),
+        ("docker.io/acme/etl", None, False),
+        ("localhost/etl", None, False),
+    ],
+)
+def test_a_tag_stays_only_where_nothing_else_can_be(image: str, there: dict[str, Any] | None, found: bool) -> None:
+    assert may_stay_a_tag(image, there) is found
+
+
+def test_a_registry_that_is_away_registers_nothing() -> None:
+    options, said = Options(image="127.0.0.1:1/etl:stable", entrypoint="flow.py:flow"), []
+    with pytest.raises(ClusterError, match=r"Nothing is registered.*cannot be asked.*--no-pin"):
+        manifest_of(parametrized(), options, said.append)
+    assert said == []
+    unpinned = Options(image="127.0.0.1:1/etl:stable", pin=False, entrypoint="flow.py:flow")
+    assert manifest_of(parametrized(), unpinned, said.append)["spec"]["image"] == "127.0.0.1:1/etl:stable"
+
+
+def test_an_entrypoint_is_taken_as_it_is_given(tmp_path: Path, name: str) -> None:
+    options = Options(image="a@sha256:1", entrypoint="flows/etl.py:flow")
+    assert manifest_of(parametrized(), options, print)["spec"]["entrypoint"] == "flows/etl.py:flow"
+    flow = loaded(tmp_path, **{name: CODE})
+    found = manifest_of(flow, Options(entrypoint=f"{name}:flow"), print)["spec"]
+    assert (found["entrypoint"], list(found["source"]["files"])) == (f"{name}:flow", [f"{name}.py"])
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
+def test_a_timeout_is_a_number_of_seconds(seconds: float) -> None:
+    with pytest.raises(FlowError, match=r"The timeout is .*; give seconds"):
+        Options(seconds=seconds)
+
+
 def test_a_folder_is_built_as_what_is_in_it() -> None:
     plain = containerfile("base", {"flow.py"})
     assert plain.startswith("FROM base\n")
     assert "pip" not in plain
     assert plain.endswith("USER 10001\n")
+    assert "compileall -q /flow || true\n" in plain  # a template need be no Python
     full = containerfile("base", {"flow.py", "requirements.txt", "pyproject.toml"})
     assert full.index("requirements.txt") < full.index("COPY . /flow") < full.index("pip install --no-cache-dir /flow")
+
+
+def test_what_a_folder_ignores_stays_out_of_its_image(tmp_path: Path) -> None:
+    assert ignored(tmp_path).decode().splitlines() == list(IGNORED)
+    (tmp_path / ".dockerignore").write_bytes(b"\xef\xbb\xbfsecrets.env\r\n*.pem")
+    (tmp_path / ".containerignore").write_bytes(b"# \xff\n!public.pem\n")
+    assert ignored(tmp_path).splitlines()[len(IGNORED) :] == [b"secrets.env", b"*.pem", b"# \xff", b"!public.pem"]
+
+
+@pytest.mark.parametrize("program", ["docker", "podman"])
+def test_a_builder_is_told_what_to_ignore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    # A builder that prints what it is to ignore: Docker's place for it is beside the Containerfile.
+    script = '#!/bin/sh\nfor a; do case "$a" in */Containerfile) cat "$a.dockerignore" >"$OUT"; esac; done\n'
+    (tmp_path / program).write_text(f'{script}echo "$@" >>"$OUT"\n')
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    folder = tmp_path / "etl"
+    folder.mkdir()
+    (folder / ".dockerignore").write_text("secrets.env\n")
+    Builder(program).build(folder, "a:1", "base")
+    said = (tmp_path / "out").read_text()
+    assert "**/*.pyc\nsecrets.env\n" in said
+    assert ("--ignorefile" in said) is (program == "podman")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_docker_that_does_not_tell_the_digest_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1" = push ] || exit {code}\n')
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(BuildError, match="a:1 is pushed, but Docker does not tell its digest"):
+        Builder("docker").push("a:1")
 
 
 def test_a_builder_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +425,7 @@ def test_what_is_wrong_is_said_as_what_it_is(reason: str, words: str) -> None:
     flow["status"]["currentVersion"] = {"number": 3}
     flow["status"]["conditions"][1]["reason"] = reason
     found = _outcome("sales", flow, flow, "because Stalled")
-    assert (found.words, found.problem, found.number) == (words, "because Stalled", 3)
+    assert (found.words, found.problem.partition("\n")[0], found.number) == (words, "because Stalled", 3)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -47,6 +48,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error of the user's or the cluster's is one line, and the exit code is 2."""
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a server that is away is told once, in words
     try:
         app()
     except HeadwaterError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,7 @@ import yaml
 from headwater.cli.console import console, interruptible
 from headwater.cli.loading import load
 from headwater.cli.values import parse_parameters, read_parameters
-from headwater.kubernetes.client import Cluster
+from headwater.kubernetes.client import Cluster, check_namespace
 from headwater.registering.register import WAIT_SECONDS, Options, manifest_of
 from headwater.registering.register import register as register_in
 
@@ -29,6 +31,10 @@ def register(
     ] = None,
     image: Annotated[
         str | None, typer.Option(help="An image that holds the flow. Without one the flow's file goes along")
+    ] = None,
+    place: Annotated[
+        str | None,
+        typer.Option("--entrypoint", help="Where the image has the flow, such as flows/etl.py:flow or pkg.etl:flow"),
     ] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="name=value over the defaults in the code; several times")
@@ -73,8 +79,11 @@ def register(
         force=force,
         seconds=timeout,
         target=entrypoint,
+        entrypoint=place,
     )
-    flow = load(entrypoint)
+    check_namespace(project)
+    with contextlib.redirect_stdout(sys.stderr) if dry_run else contextlib.nullcontext():
+        flow = load(entrypoint)
     if dry_run:
         # Nothing but YAML on the standard output: it may be piped.
         manifest = manifest_of(flow, options, lambda words: typer.echo(f"headwater: {words}", err=True))

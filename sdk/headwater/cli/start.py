@@ -15,10 +15,12 @@ from headwater.cli.watch import watch as follow
 from headwater.core.errors import ClusterError
 from headwater.kubernetes.client import Cluster
 from headwater.resources.names import API_VERSION, object_name
+from headwater.resources.parameters import check_values
+from headwater.resources.titles import flow_called
 
 
 def start(
-    flow: Annotated[str, typer.Argument(help="The Flow's name")],
+    flow: Annotated[str, typer.Argument(help="The Flow's name, or its title")],
     param: Annotated[list[str] | None, typer.Option("--param", "-p", help="name=value; may be repeated")] = None,
     param_file: Annotated[
         Path | None, typer.Option(help="a JSON or YAML file of parameters; --param goes before it")
@@ -37,8 +39,9 @@ def start(
     Exits 0 when it is made, 2 when it cannot be; with --watch 1 when the run did not succeed.
     """
     given = {**(read_parameters(param_file) if param_file is not None else {}), **parse_parameters(param or [])}
+    check_values(given)
     cluster = Cluster(namespace, context)
-    cluster.get("flows", flow)
+    flow = flow_called(flow, cluster.find_all("flows"), cluster.namespace)
     run = run_manifest(flow, name or _new_name(flow), given, key, version)
     title = run["metadata"]["name"]
     if not cluster.create("flowruns", run):

@@ -14,7 +14,8 @@ from headwater.core.context import context
 from headwater.core.errors import EntrypointError
 from headwater.core.flow import Flow
 
-_FORM = re.compile(r"^(?P<place>[A-Za-z0-9_./-]+?)(?::(?P<attribute>[A-Za-z_][A-Za-z0-9_]*))?$")
+# A file may be called as it likes.
+_FORM = re.compile(r"(?P<place>.+\.py|[A-Za-z0-9_./-]+?)(?::(?P<attribute>[^\W\d]\w*))?", re.DOTALL)
 
 
 def load_flow(entrypoint: str, folders: Sequence[Path] = ()) -> Flow:
@@ -23,7 +24,7 @@ def load_flow(entrypoint: str, folders: Sequence[Path] = ()) -> Flow:
     Without an attribute the module must hold exactly one flow. Raises EntrypointError when
     there is none; what the module itself raises on import is raised as it is.
     """
-    match = _FORM.match(entrypoint)
+    match = _FORM.fullmatch(entrypoint)
     if match is None:
         raise EntrypointError(f'Entrypoint "{entrypoint}" is not of the form module:attribute or file.py:attribute.')
     for folder in reversed(folders):

@@ -159,6 +159,7 @@ class Flow(FlowBuild):
         project_name: str | None = None,
         *,
         image: str | None = None,
+        entrypoint: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         execution: Mapping[str, Any] | None = None,
         set_schedule_active: bool = True,
@@ -170,12 +171,13 @@ class Flow(FlowBuild):
     ) -> str | None:
         """Put the flow into a cluster, as the Flow resource of its name in the namespace *project_name*.
 
-        Without an *image* the flow's file goes along, and the modules beside it that it imports. *parameters* lie over
-        the defaults in the code, *execution* is `spec.execution` (such as `{"workers": 4}`), the flow's schedule
-        becomes `spec.schedules`, suspended unless *set_schedule_active*. The image's tag is replaced by its digest
-        where its registry tells it and *pin* is set; with *resolve* the cluster looks it up anew. Fields that somebody
-        else manages are taken over with *force* only. Without *project_name* the namespace is kubeconfig's own,
-        *context* names one of kubeconfig's.
+        Without an *image* the flow's file goes along, and the modules beside it that it imports. With one,
+        *entrypoint* (`flows/etl.py:flow`, `pkg.etl:flow`) says where in it the flow is, unless its file is at the top
+        of the working directory. *parameters* lie over the defaults in the code, *execution* is `spec.execution` (such
+        as `{"workers": 4}`), the flow's schedule becomes `spec.schedules`, suspended unless *set_schedule_active*. The
+        image's tag is replaced by the digest that its registry tells when *pin* is set; with *resolve* the cluster
+        looks it up anew. Fields that somebody else manages are taken over with *force* only. Without *project_name* the
+        namespace is kubeconfig's own, *context* names one of kubeconfig's.
 
         Waits up to *timeout_seconds*, with 0 not at all, and returns the version's name, such as `etl-v3`; a flow that
         has not changed keeps its version. Raises FlowError and ParameterError for a flow that cannot be registered,
@@ -185,6 +187,7 @@ class Flow(FlowBuild):
 
         options = Options(
             image=image,
+            entrypoint=entrypoint,
             parameters=parameters or {},
             execution=execution or {},
             active=set_schedule_active,

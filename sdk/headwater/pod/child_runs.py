@@ -19,6 +19,7 @@ from headwater.core.states import State
 from headwater.pod.api import AnswerError, PodApi
 from headwater.resources.conditions import find
 from headwater.resources.names import API_VERSION, PARENT_LABEL, child_run_name, object_name
+from headwater.resources.titles import flow_called
 
 logger = logging.getLogger("headwater.flow_runs")
 
@@ -106,21 +107,8 @@ class ClusterFlowRuns:
             flows = self._asked("GET", f"{namespace}/flows")["items"]
         except AnswerError as error:
             raise _explained(error, namespace, f'Flow "{called}" cannot be looked up') from None
-        names = [flow["metadata"]["name"] for flow in flows]
-        titled = [f["metadata"]["name"] for f in flows if f["spec"].get("title") == called]
-        found = [called] if called in names else titled or [n for n in names if n == object_name(called)]
-        if not found:
-            raise FlowError(
-                f'There is no Flow called "{called}" in namespace "{namespace}"; there is '
-                f"{', '.join(sorted(names)) or 'none'}. Give the name of its resource, or its spec.title."
-            )
-        if len(found) > 1:
-            raise FlowError(
-                f'Several Flows in namespace "{namespace}" have the title "{called}": {", ".join(found)}; '
-                "give the name of one."
-            )
-        self._flows[namespace, called] = found[0]
-        return str(found[0])
+        self._flows[namespace, called] = found = flow_called(called, flows, namespace)
+        return found
 
     # Waiting
 

@@ -14,6 +14,7 @@ from headwater.registering.digest import LOCAL
 
 PROGRAMS = ("docker", "podman", "buildah")
 OWN_FILES = ("Containerfile", "Dockerfile")
+IGNORE_FILES = (".dockerignore", ".containerignore")
 IGNORED = (".git", ".venv", "venv", "node_modules", "**/__pycache__", "**/*.pyc")
 
 
@@ -39,7 +40,7 @@ class Builder:
             if own is None:
                 file = Path(made) / "Containerfile"
                 file.write_text(containerfile(base, {path.name for path in folder.iterdir()}))
-                settings = self._ignore(file)
+                settings = self._ignore(file, folder)
             else:
                 file, settings = own, ["--build-arg", f"RUNTIME={base}"]
             arguments = ["build", "--tag", tag, "--file", str(file), *settings, *more]
@@ -51,10 +52,15 @@ class Builder:
             self._do("push", "--quiet", tag, what=f"image {tag} cannot be pushed")
             known = subprocess.run(
                 ["docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag],
-                check=True,
+                check=False,
                 capture_output=True,
                 text=True,
             ).stdout.split()
+            if not known:
+                raise BuildError(
+                    f"image {tag} is pushed, but Docker does not tell its digest; `headwater register --image {tag}` "
+                    "asks the registry for it."
+                )
             name = tag.rpartition(":")[0] if "/" not in tag.rpartition(":")[2] else tag
             found = next((each for each in known if each.rpartition("@")[0] == name), known[-1])
             return f"{tag}@{found.rpartition('@')[2]}"
@@ -64,9 +70,9 @@ class Builder:
             self._do("push", *plain, "--digestfile", digest.name, tag, what=f"image {tag} cannot be pushed")
             return f"{tag}@{Path(digest.name).read_text().strip()}"
 
-    def _ignore(self, file: Path) -> list[str]:
+    def _ignore(self, file: Path, folder: Path) -> list[str]:
         name = f"{file}.dockerignore"  # where Docker looks for it by itself
-        Path(name).write_text("".join(f"{pattern}\n" for pattern in IGNORED))
+        Path(name).write_bytes(ignored(folder))
         return [] if self.program == "docker" else ["--ignorefile", name]
 
     def _do(self, *arguments: str, what: str) -> None:
@@ -93,6 +99,18 @@ def _answers(program: str) -> bool:
     return subprocess.run(question, capture_output=True, check=False).returncode == 0
 
 
+def ignored(folder: Path) -> bytes:
+    """Return what does not go into the image: IGNORED, and what the folder says itself, which may take some back.
+
+    A builder that is given such a file looks at no other.
+    """
+    lines = [pattern.encode() for pattern in IGNORED]
+    for name in IGNORE_FILES:
+        if (folder / name).is_file():
+            lines += (folder / name).read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    return b"".join(line + b"\n" for line in lines)
+
+
 def containerfile(base: str, names: set[str]) -> str:
     """Return how to build a folder that does not say so itself, and holds files of these *names*."""
     lines = [f"FROM {base}", "# The runtime's Python belongs to root.", "USER root"]
@@ -102,6 +120,8 @@ def containerfile(base: str, names: set[str]) -> str:
     lines += ["COPY . /flow"]
     if "pyproject.toml" in names:
         lines += ["RUN pip install --no-cache-dir /flow"]
-    lines += ["# Pods cannot write: what is not compiled here is compiled at every start."]
-    lines += ["RUN python -m compileall -q /flow", "WORKDIR /flow", "USER 10001"]
+    lines += [
+        "# Pods cannot write: what is not compiled here is compiled at every start. A template need be no Python."
+    ]
+    lines += ["RUN python -m compileall -q /flow || true", "WORKDIR /flow", "USER 10001"]
     return "".join(f"{line}\n" for line in lines)

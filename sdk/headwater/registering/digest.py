@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from headwater.core.errors import ClusterError
@@ -32,10 +35,16 @@ def pinned(image: str) -> str:
     return image if "@" in image else f"{image}@{_digest(image)}"
 
 
+def names_registry(image: str) -> bool:
+    """Whether a name begins with the host of a registry. One without may be of an image that nodes alone have."""
+    host, slash, _ = image.partition("/")
+    return bool(slash) and (host == "localhost" or "." in host or ":" in host)
+
+
 def address(image: str) -> str:
     """Return an image's name with the host of its registry: a name without one is of Docker Hub."""
     host, slash, rest = image.partition("/")
-    if not slash or not (host == "localhost" or "." in host or ":" in host):
+    if not names_registry(image):
         return f"{HUB}/{image}" if slash else f"{HUB}/library/{image}"
     return f"{HUB}/{rest}" if host in ("docker.io", "index.docker.io") else image
 
@@ -55,6 +64,8 @@ def _digest(image: str) -> str:
         ask = type(client).do_request.__wrapped__
         url = f"{client.prefix}://{container.manifest_url()}"
         answer = ask(client, url, "HEAD", headers={"Accept": ", ".join(MEDIA_TYPES)})
+    except DigestError:
+        raise
     except Exception as error:  # of requests, of oras, and of whatever keeps the credentials
         words = " ".join(str(error).split())
         raise DigestError(f"the registry of {image} cannot be asked: {words[:300]}") from None
@@ -71,7 +82,29 @@ def _log_in(client: Any, container: Any) -> None:
     if container.registry == HUB:
         container = copy.copy(container)
         container.registry = HUB_CREDENTIALS
+    client.auth._auth_config = _logins()
     client.auth.load_configs(container)
+    by_token = client.auth.authenticate_request
+
+    def by_challenge(answer: Any, headers: Any, refresh: bool = False) -> Any:
+        # The client takes every challenge for one by token, and the realm of Basic for the address that gives it.
+        challenge = answer.headers.get("Www-Authenticate", "")
+        if not re.match(r"\s*basic\b", challenge, re.I) or re.search(r"\bbearer\s", challenge, re.I):
+            return by_token(answer, headers, refresh)
+        login = getattr(client.auth, "_basic_auth", None)
+        if login is None:
+            raise DigestError(f"the registry of {container.uri} wants a login: docker login {container.registry}")
+        return {**(headers or {}), "Authorization": f"Basic {login}"}, True
+
+    client.auth.authenticate_request = by_challenge
+
+
+def _logins() -> dict[str, Any]:
+    """What `docker login` has kept, where Docker itself looks for it."""
+    folder = os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker"
+    file = Path(folder) / "config.json"
+    kept = json.loads(file.read_text()) if file.is_file() else {}
+    return {name: kept.get(name) or {} for name in ("auths", "credHelpers")} | {"credsStore": kept.get("credsStore")}
 
 
 def _with_timeout(request: Any) -> Any:

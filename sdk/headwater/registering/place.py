@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,12 @@ from types import ModuleType
 
 from headwater.core.errors import FlowError
 from headwater.core.flow import Flow
+from headwater.registering.imports import beside, source_text
 
 # What the schema of a Flow allows in source.files.
 MOST_BYTES = 128 * 1024
 MOST_FILES = 64
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,12 @@ def place_of(flow: Flow, in_image: bool, target: str | None = None) -> Place:
     *target* is the file or module that the user has named, if so. Without an image the files go along: the flow's own
     and those beside it that it imports. Raises FlowError for what cannot go along, and says what to do.
     """
-    named, _, _ = (target or "").partition(":")
+    named = re.sub(r":[^\W\d]\w*$", "", target or "")
     module = _module_of(flow, named)
     attribute = next(name for name, value in vars(module).items() if value is flow)
+    if module.__name__ == "__main__" and getattr(module, "__package__", None):
+        # `python -m package.flow`: what it is called is in its spec.
+        named = str(getattr(module.__spec__, "name", module.__package__))
     is_module = bool(named) and not named.endswith(".py")
     if in_image:
         name = named if is_module else _file_of(module, flow).name
@@ -76,8 +82,15 @@ def _file_of(module: ModuleType, flow: Flow) -> Path:
     return Path(file).resolve()
 
 
+def _folder_error(flow: Flow, path: Path) -> FlowError:
+    return FlowError(
+        f'Flow "{flow.name}" imports {path}, and source.files have no folders: build an image (`headwater build`) and '
+        "give it with --image."
+    )
+
+
 def _files(file: Path, flow: Flow) -> dict[str, str]:
-    """The file of a flow and the modules beside it that were imported."""
+    """The file of a flow and the modules beside it that were imported, or will be when its tasks run."""
     found = {file.name: file}
     for name, module in list(sys.modules.items()):
         source = getattr(module, "__file__", None)
@@ -87,11 +100,17 @@ def _files(file: Path, flow: Flow) -> dict[str, str]:
         if path == file.parent / f"{top}.py":
             found[path.name] = path
         elif path.is_relative_to(file.parent / top):
+            raise _folder_error(flow, path.relative_to(file.parent))
+    found, packages = beside(found.values())
+    if packages:
+        raise _folder_error(flow, Path(packages[0].name))
+    texts = {name: source_text(path) for name, path in sorted(found.items())}
+    for name in texts:
+        if not FILE_NAME.fullmatch(name):
             raise FlowError(
-                f'Flow "{flow.name}" imports {path.relative_to(file.parent)}, and source.files have no folders: '
-                "build an image (`headwater build`) and give it with --image."
+                f'Flow "{flow.name}": {name} is no name that a Flow resource can hold; rename the file, with letters '
+                "from a to z, digits and _ . - only, or build an image (`headwater build`)."
             )
-    texts = {name: path.read_text() for name, path in sorted(found.items())}
     size = sum(len(text.encode()) for text in texts.values())
     if size > MOST_BYTES or len(texts) > MOST_FILES:
         raise FlowError(
