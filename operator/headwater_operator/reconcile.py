@@ -22,7 +22,7 @@ from headwater_operator.queue import WorkKey
 from headwater_operator.refusals import Refusals
 from headwater_operator.runs import plan as runs
 from headwater_operator.runs.cancel import wish_of
-from headwater_operator.runs.claims import key_of, rival
+from headwater_operator.runs.claims import key_of
 from headwater_operator.runs.concurrency import limits_of
 from headwater_operator.runs.facts import Observed as ObservedRun
 from headwater_operator.runs.queue import place_of, replaced_by, turn
@@ -211,7 +211,7 @@ class Reconciler:
         return replace(
             seen,
             claim=claim if claim is not None and _is_claim_of(flow, claim) else None,
-            rival=rival(run, self._cache.runs_of(namespace, name), self._line.holding(namespace, name)),
+            rival=self._line.rivals(namespace, name).get(run["metadata"]["uid"]),
         )
 
 

@@ -171,6 +171,27 @@ def test_replace_leaves_as_many_as_the_limit() -> None:
     assert [replaced_by(one, found) for one in (a, b, c)] == ["b", None, None]
 
 
+def test_nobody_stops_because_the_limit_was_made_smaller() -> None:
+    a, b, c = in_line("a", "b", "c")
+    one = {"etl": Concurrency(1, Policy.REPLACE)}
+    under_way = {"etl": {"uid-a", "uid-b"}}
+    found = line(concurrency=one, holding=under_way, contenders=(a, b))
+    assert [replaced_by(run, found) for run in (a, b)] == [None, None]
+    found = line(c, concurrency=one, holding=under_way, contenders=(a, b, c))
+    assert [replaced_by(run, found) for run in (a, b, c)] == ["c", "c", None], "but for one that wants to begin"
+
+
+@pytest.mark.parametrize("limits", [{}, {"gpu": BadLimit("it is odd")}, {"gpu": 1}], ids=["missing", "bad", "small"])
+def test_nobody_stops_for_a_run_whose_shared_limit_is_broken(limits) -> None:
+    a, b = in_line("a", "b")
+    replace = {"etl": Concurrency(1, Policy.REPLACE, {"gpu": 2})}
+    parts: Any = {"concurrency": replace, "holding": {"etl": {"uid-a"}}, "contenders": (a, b)}
+    found = line(b, limits=limits, **parts)
+    assert replaced_by(a, found) is None
+    assert isinstance(turn(b, found), Stay)
+    assert replaced_by(a, line(b, limits={"gpu": 2}, **parts)) == "b"
+
+
 @pytest.mark.parametrize(
     ("data", "read"),
     [

@@ -21,7 +21,7 @@ from headwater_operator.queue import WorkKey
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.recorder import Recorder
 from headwater_operator.refusals import TOLD_AFTER
-from headwater_operator.runs.claims import rival
+from headwater_operator.runs.claims import rivals
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
 from headwater_operator.trouble import trouble
@@ -228,7 +228,7 @@ def test_what_was_decided_of_its_end_stays(make, condition) -> None:
 def test_an_ended_run_without_a_claim_keeps_others_of_its_key_waiting(make) -> None:
     older, ended = make.run("a", idempotencyKey="k"), make.run("b", idempotencyKey="k", status=make.begun())
     ended["status"]["finishedAt"] = REPORT["finishedAt"]
-    assert rival(older, [older, ended], frozenset()) == "b"
+    assert rivals([older, ended], frozenset())["uid-a"] == "b"
 
 
 # From the API server to the status

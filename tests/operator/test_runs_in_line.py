@@ -11,7 +11,7 @@ from headwater.resources.conditions import RunState
 from headwater.resources.versions import spec_hash, versioned
 from headwater_operator.kinds import FLOW_RUN, POD, SECRET, SERVICE
 from headwater_operator.plans import Delete, Plan
-from headwater_operator.runs.claims import Claim, claim_map, read_claim, rival, surplus
+from headwater_operator.runs.claims import Claim, claim_map, read_claim, rivals, surplus
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
 from headwater_operator.runs.queue import Go, Leave, Stay
@@ -153,9 +153,8 @@ def test_of_two_runs_with_one_key_the_older_goes_first(make) -> None:
     a, b, other = (make.run(name, idempotencyKey=key) for name, key in (("a", "k"), ("b", "k"), ("c", "other")))
     done = make.run("d", idempotencyKey="k", status={"conditions": make.conditions(RunState.FAILED, "no")})
     everyone = [a, b, other, done]
-    assert [rival(run, everyone, frozenset()) for run in (a, b, other)] == [None, "a", None]
-    assert rival(a, everyone, {"uid-b"}) == "b", "unless the younger has begun"
-    assert rival(make.run("x"), everyone, frozenset()) is None
+    assert rivals([*everyone, make.run("x")], frozenset()) == {"uid-b": "a"}
+    assert rivals(everyone, {"uid-b"})["uid-a"] == "b", "unless the younger has begun"
 
 
 def test_old_claims_go(make) -> None:
