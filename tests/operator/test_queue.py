@@ -141,6 +141,26 @@ def test_limits_that_flows_share(places: list[Place], limits: Any, holding: Any,
     assert turns(line(*places, concurrency=GPU, limits=limits, holding=holding)) == told
 
 
+def test_who_needs_two_limits_is_not_overtaken_in_either() -> None:
+    concurrency = {name: Concurrency(slots=dict.fromkeys(name, 1)) for name in ("ab", "a", "b")}
+    waiting = [place("r", "ab"), *(place(f"{flow}{i}", flow, second=i) for i in range(1, 7) for flow in "ab")]
+    holding = {"ab": [], "a": ["a0"], "b": ["b0"]}
+    begun = []
+    for step in range(4):
+        holding["ab" if step > 1 else "ab"[step]].clear()
+        found = line(*waiting, concurrency=concurrency, limits={"a": 1, "b": 1}, holding=holding)
+        words = turns(found)
+        if step == 0:
+            assert words["r"] == '1 of 1 slots of limit "b" are taken; it is next'
+            assert words["a1"] == '0 of 1 slots of limit "a" are taken; 1 is before it'
+        for one in found.places:
+            if words[one.name] == "go":
+                waiting.remove(one)
+                holding[one.flow].append(one.uid)
+                begun.append(one.name)
+    assert begun == ["r", "a1", "b1"]
+
+
 def test_skip_ends_what_has_no_room() -> None:
     skip = {"etl": Concurrency(1, Policy.SKIP, {"gpu": 1})}
     a, b = in_line("a", "b")

@@ -3,7 +3,7 @@
     places   runs that could begin, if there is room        holding   runs that have begun, by flow
        │                                                       │
        └────────> in order, each takes what is free <──────────┘
-                  what one of them lacks, nobody behind it gets: nobody is overtaken
+                  of what one of them needs, nobody behind it gets any: nobody is overtaken
 
 So two runs never both take the last slot, in whatever order they are looked at: each sees the same line.
 """
@@ -191,12 +191,12 @@ class _Ledger:
             self._used[name] += slots
 
     def wait(self, place: Place) -> None:
-        """What it lacks is kept for it; what it would get is not, as it cannot use that yet."""
+        """All that it needs is kept for it, also what is free now: else others take that in turns, and it never has
+        all of it. Who waits for its own flow keeps nothing: a run of that frees what the next one needs."""
         self._waiting[place.flow] += 1
         if not self._is_full(place.flow):
-            lacking = [name for name, slots in self._slots(place.flow).items() if self._lacks(name, slots)]
-            self._closed |= set(lacking)
-            self._wanting.update(lacking)
+            self._closed |= self._slots(place.flow).keys()
+            self._wanting.update(self._slots(place.flow).keys())
 
     def lack(self, place: Place) -> Stay | None:
         """Say what a run lacks, or None when there is room for it."""
