@@ -154,29 +154,41 @@ class _FlowLine:
 
 def sharing(cache: Cache, namespace: str, own: Concurrency) -> list[Manifest]:
     """The flows of a namespace that take slots of its limits, where a flow does so itself."""
-    if not own.slots:
-        return []
+    return taking(cache, namespace) if own.slots else []
+
+
+def taking(cache: Cache, namespace: str) -> list[Manifest]:
+    """The flows of a namespace that take slots of its limits."""
     flows = cache.flows_in(namespace)
     return [flow for flow in flows if (concurrency := concurrency_of(flow)) is not None and concurrency.slots]
 
 
-def front(cache: Cache, namespace: str, flow: str) -> list[Manifest]:
-    """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change."""
+def front(cache: Cache, namespace: str, flow: str, changed: bool = False) -> list[Manifest]:
+    """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change.
+
+    *changed* says that the flow's own part in the limits may have: what it does not take any more is free for others.
+    """
     manifest = cache.get(FLOW, namespace, flow)
     own = concurrency_of(manifest) if manifest is not None else None
-    names = {flow} | {other["metadata"]["name"] for other in (sharing(cache, namespace, own) if own else ())}
+    others = taking(cache, namespace) if changed else sharing(cache, namespace, own) if own else []
+    names = {flow} | {other["metadata"]["name"] for other in others}
     waiting: list[Manifest] = []
     for name in sorted(names):
         # Who waits for something else is looked at when that comes.
-        found = [run for run in cache.runs_of(namespace, name) if is_queued(run) and not run["spec"].get("suspend")]
+        runs = cache.runs_of(namespace, name)
+        behind = rivals(runs, frozenset(run["metadata"]["uid"] for run in runs if not is_waiting(run)))
+        found = [
+            run
+            for run in runs
+            if is_queued(run) and not run["spec"].get("suspend") and run["metadata"]["uid"] not in behind
+        ]
         waiting += sorted(found, key=lambda run: place_of(run).order)[: COUNTED + 2]
     return waiting
 
 
 def waiting_for_limits(cache: Cache, namespace: str) -> list[Manifest]:
     """The runs that are to be looked at when the limits of a namespace have changed."""
-    flows = [flow for flow in cache.flows_in(namespace) if (own := concurrency_of(flow)) is not None and own.slots]
-    runs = [run for flow in flows for run in cache.runs_of(namespace, flow["metadata"]["name"])]
+    runs = [run for flow in taking(cache, namespace) for run in cache.runs_of(namespace, flow["metadata"]["name"])]
     return [run for run in runs if is_waiting(run)]
 
 

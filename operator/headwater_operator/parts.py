@@ -151,9 +151,10 @@ class Operator:
             for version in versions:
                 if version.get("status", {}).get("current", False) != is_current(version, manifest):
                     await self.queue.add(_key(FLOW_VERSION, version))
-            if deleted or not _is_summary(kind, manifest):
+            changed = deleted or not _is_summary(kind, manifest)
+            if changed:
                 await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
-            await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"]))
+            await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"], changed))
 
     def _follow(self, flow: Manifest) -> None:
         """A Flow has metrics as long as there is one of its name."""

@@ -161,6 +161,27 @@ def test_the_first_in_line_are_looked_at_when_a_slot_is_free(scene) -> None:
     assert names(to_wake(scene.cache, beginning, deleted=False)) == woken, "there may be room for more than one"
 
 
+def test_who_waits_for_its_twin_does_not_hide_who_could_begin(scene) -> None:
+    scene.flow(limit=2)
+    scene.run("begun", status=scene.make.begun(), idempotencyKey="k")
+    for i in range(8):
+        scene.run(f"twin{i}", i + 1, idempotencyKey="k")
+    scene.run("next", 30)
+    assert names(front(scene.cache, "sales", "etl")) == ["next"]
+
+
+def test_slots_that_a_flow_gives_up_are_free_for_others(scene) -> None:
+    scene.flow(limits=[{"name": "gpu"}])
+    other = scene.make.flow(concurrency={"limits": [{"name": "gpu"}]})
+    other["metadata"] |= {"name": "ml", "uid": "uid-ml"}
+    scene.cache.upsert(FLOW, other)
+    scene.run("waits", flow="ml")
+    now = scene.flow()
+    assert names(front(scene.cache, "sales", "etl", changed=True)) == ["waits"]
+    scene.cache.remove(FLOW, now)
+    assert names(front(scene.cache, "sales", "etl", changed=True)) == ["waits"]
+
+
 def test_what_is_older_is_looked_at_where_it_may_be_replaced(scene) -> None:
     scene.flow(limit=1, policy="Replace")
     scene.run("old", status=scene.make.begun())
