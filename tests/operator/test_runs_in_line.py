@@ -94,6 +94,25 @@ def test_the_deadline_counts_from_when_nothing_held_the_run_back(see, decide, ma
     assert decide(begun, 5601) == Plan(delete=(Delete(POD, "etl-1-a1"),))
 
 
+def test_the_deadline_counts_from_when_the_first_tasks_got_slots(see, decide, make, condition) -> None:
+    def asking(reason: RunState, wanted: int, held: int) -> Observed:
+        demand = {"serial": 1, "tags": [{"name": "db", "wanted": wanted, "held": held}]}
+        status = make.begun(conditions=make.conditions(reason, "x"), taskDemand=demand)
+        return see(run=make.run(status=status), pods=[make.runner()])
+
+    waits = decide(asking(RunState.SUBMITTED, 1, 0), 500)
+    assert condition(waits.status, "Succeeded")[1:] == ("Running", 'tasks wait for a slot of tag "db"')
+    assert "releasedAt" not in waits.status["timeline"]
+    assert "releasedAt" not in decide(asking(RunState.RUNNING, 1, 0), 5000).status["timeline"]
+    granted = decide(asking(RunState.RUNNING, 1, 1), 5000)
+    assert condition(granted.status, "Succeeded")[1] == "Submitted", "it is not over: its task is about to begin"
+    assert granted.status["timeline"]["releasedAt"] == "2026-11-23T13:23:20.000000Z"
+    seen = asking(RunState.SUBMITTED, 1, 1)
+    seen.run["status"]["timeline"]["releasedAt"] = granted.status["timeline"]["releasedAt"]
+    assert decide(seen, 5100).again_seconds == 500
+    assert decide(seen, 5601).delete == (Delete(POD, "etl-1-a1"),)
+
+
 def test_a_replaced_run_stops_first_and_then_says_so(see, decide, make, condition) -> None:
     tasks = [{"name": "a", "state": "Running"}]
     status = make.begun(tasks=tasks, progress={"total": 1, "running": 1})

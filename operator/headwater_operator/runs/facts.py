@@ -71,6 +71,13 @@ class Observed:
         return condition is not None and condition["reason"] in (RunState.QUEUED, RunState.SUSPENDED)
 
     @property
+    def in_line_for_slots(self) -> bool:
+        """Whether the run's own status says that all its tasks wait for slots: else it is not Running before the first
+        has begun. Those that have got some need time to begin."""
+        condition = find(self.status.get("conditions", []), "Succeeded")
+        return self.first_task_at is None and condition is not None and condition["reason"] == RunState.RUNNING
+
+    @property
     def runner(self) -> Manifest | None:
         name = names.attempt_name(self.name, self.attempt)
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
@@ -119,7 +126,7 @@ class Observed:
     @property
     def may_begin_since(self) -> datetime | None:
         """Since when nothing has held the run back; None while something does."""
-        if self.in_line:
+        if self.in_line or self.in_line_for_slots:
             return None
         released_at = self.status.get("timeline", {}).get("releasedAt")
         return parse_timestamp(released_at) if released_at is not None else self.created_at

@@ -86,7 +86,8 @@ def status_of(seen: Observed, state: RunState, message: str, now: datetime) -> d
         "timeline": {"createdAt": seen.run["metadata"]["creationTimestamp"]},
         "conditions": conditions,
     }
-    if seen.in_line and not state.in_line and not state.finished:
+    waits = state.in_line or (state is RunState.RUNNING and seen.first_task_at is None)
+    if (seen.in_line or seen.in_line_for_slots) and not waits and not state.finished:
         status["timeline"]["releasedAt"] = timestamp(now)
     runner = seen.runner
     if runner is None:
