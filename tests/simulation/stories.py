@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from headwater.resources.conditions import find
-from headwater.resources.names import WORKER
+from headwater.resources.names import RUNNER, WORKER
 from headwater_operator.kinds import (
     FLOW,
     FLOW_RUN,
     FLOW_VERSION,
     POD,
 )
+from headwater_operator.plans import LONGEST_PAUSE_SECONDS
 from simulation.teller import Teller
 from simulation.values import (
     has_ended,
@@ -215,8 +216,23 @@ async def _full_strength(t: Teller) -> None:
     """Once there is room a run gets its workers, also when it has begun without them."""
     began = t.world.loop.time()
     await t.world.until(lambda: len(t.pods(WORKER)) == 2 or "finishedAt" in t.status(FLOW_RUN, "run"))
-    if not t.world.faulty and t.world.loop.time() - began > 6:
+    if not t.world.faulty and t.world.loop.time() - began > LONGEST_PAUSE_SECONDS + 1:
         t.world.violate("the workers came late")
+
+
+async def a_quota_with_room_for_the_runner(t: Teller) -> None:
+    """Workers that get in before it go again, and the run begins with those that fit."""
+    t.flow(workers=3)
+    await t.ready()
+    for pods in (1, 2, 3):
+        t.world.pod_limits[t.namespace] = pods
+        run = f"run{pods}"
+        t.run(run, "Success", seconds=5)
+        await t.begun(run) if pods > 1 else await t.world.until(lambda: t.pods(RUNNER))
+        if pods == 1:
+            del t.world.pod_limits[t.namespace]
+        await t.finished(run)
+        await t.world.until(lambda: not t.pods(WORKER))
 
 
 async def a_quota_that_stays(t: Teller) -> None:
@@ -373,6 +389,7 @@ STORIES = (
     an_image_that_comes_later,
     an_image_that_never_comes,
     a_quota_that_gives_way,
+    a_quota_with_room_for_the_runner,
     a_quota_that_stays,
     a_run_that_takes_too_long,
     a_flow_with_its_source,
