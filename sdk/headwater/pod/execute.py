@@ -6,6 +6,9 @@ drives the engine, writes tasks and progress into the run's status, and leaves w
 
 from __future__ import annotations
 
+import headwater.pod.early  # noqa: F401  # before the imports that take long
+
+# isort: split
 import asyncio
 import logging
 import sys
