@@ -158,6 +158,24 @@ def test_what_leaves_no_claim(see, decide, make, parts) -> None:
     assert decide(seen).create == ()
 
 
+@pytest.mark.parametrize(
+    ("timeline", "seconds", "ends", "claimed"),
+    [
+        ({}, 700, "TimedOut", False),
+        ({"runnerStartedAt": "2026-11-23T12:00:01Z"}, 700, "TimedOut", False),
+        ({"firstTaskAt": "2026-11-23T12:00:02Z"}, 5, "Crashed", True),
+        ({"runnerStartedAt": "2026-11-23T12:00:01Z"}, 5, "Crashed", True),
+        ({}, 5, "Crashed", False),
+    ],
+)
+def test_a_key_counts_once_a_task_may_have_begun(see, decide, make, condition, timeline, seconds, ends, claimed) -> None:
+    status = make.begun()
+    status["timeline"] |= timeline
+    made = decide(see(run=make.run(status=status, idempotencyKey="monday")), seconds)
+    assert condition(made.status, "Succeeded")[1] == ends
+    assert len(made.create) == claimed
+
+
 @pytest.mark.parametrize(("state", "verdict"), [("Success", "True"), ("Failed", "False")])
 def test_a_run_of_a_known_key_goes_straight_to_its_state(see, decide, make, condition, state, verdict) -> None:
     words = {"message": "so it was", "finished_at": "2026-11-23T11:00:00Z"}

@@ -2,7 +2,7 @@
 
 When a run with a key ends, its state is written into a ConfigMap of the Flow's, named after flow and key, before
 the run itself says so: whatever happens to the run then, its result is known. A run that is made with that
-key later goes straight to that state. A run that never began leaves no claim: it may be made again.
+key later goes straight to that state. A run of which no task began leaves no claim: it may be made again.
 """
 
 from __future__ import annotations

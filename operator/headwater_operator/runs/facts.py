@@ -8,6 +8,7 @@ from typing import Any
 
 from headwater.resources import names
 from headwater.resources.conditions import RunState, find, parse_timestamp
+from headwater_operator import pods
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
 from headwater_operator.plans import Refusal
@@ -81,6 +82,14 @@ class Observed:
     def runner(self) -> Manifest | None:
         name = names.attempt_name(self.name, self.attempt)
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """What the runner says of the run's end; in its termination message, when the status could not be written."""
+        if self.status.get("report"):
+            return dict(self.status["report"])
+        word = pods.last_word(self.runner) if self.runner is not None and pods.has_ended(self.runner) else None
+        return word if word is not None and "state" in word else None
 
     @property
     def workers(self) -> list[Manifest]:

@@ -100,17 +100,11 @@ def _tidy_pods(seen: Observed, settings: Settings, now: datetime) -> Plan:
 
 
 def _reported(seen: Observed, now: datetime) -> Plan | None:
-    report = seen.status.get("report") or _last_word(seen)
+    report = seen.report
     if report is None:
         return None
     state = RunState(report["state"]) if report.get("state") in {str(s) for s in RunState} else RunState.CRASHED
     return finish(seen, state if state.finished else RunState.CRASHED, str(report.get("message", "")), now)
-
-
-def _last_word(seen: Observed) -> dict[str, Any] | None:
-    """The runner's report from its termination message, for when the status could not be written."""
-    word = pods.last_word(seen.runner) if seen.runner is not None and pods.has_ended(seen.runner) else None
-    return word if word is not None and "state" in word else None
 
 
 # Lost
