@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import io
 import json
 import os
@@ -365,3 +366,20 @@ def test_a_pods_program_listens_before_its_imports(program: str) -> None:
     body = ast.parse((POD / f"{program}.py").read_text()).body
     imports = [ast.unparse(one) for one in body if isinstance(one, ast.Import | ast.ImportFrom)]
     assert imports[:2] == ["from __future__ import annotations", "import headwater.pod.early"]
+
+
+def test_whoever_wants_to_know_hears_of_workers_that_come_and_go() -> None:
+    heard: list[int] = []
+
+    async def play() -> None:
+        from distributed import Scheduler, Worker
+
+        from headwater.pod.workers import Comings
+
+        async with Scheduler(port=0, dashboard=False) as scheduler:
+            scheduler.add_plugin(Comings(lambda: heard.append(scheduler.total_nthreads)))
+            async with Worker(scheduler.address, nthreads=2, dashboard=False):
+                assert heard == [2]
+
+    asyncio.run(play())
+    assert heard == [2, 0]
