@@ -168,7 +168,9 @@ def test_what_leaves_no_claim(see, decide, make, parts) -> None:
         ({}, 5, "Crashed", False),
     ],
 )
-def test_a_key_counts_once_a_task_may_have_begun(see, decide, make, condition, timeline, seconds, ends, claimed) -> None:
+def test_a_key_counts_once_a_task_may_have_begun(
+    see, decide, make, condition, timeline, seconds, ends, claimed
+) -> None:
     status = make.begun()
     status["timeline"] |= timeline
     made = decide(see(run=make.run(status=status, idempotencyKey="monday")), seconds)
