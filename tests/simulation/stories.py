@@ -307,6 +307,15 @@ async def runs_that_replace_others(t: Teller) -> None:
         t.take(FLOW_RUN, "b")
 
 
+async def a_twin_replaces_nobody(t: Teller) -> None:
+    t.flow(concurrency={"limit": 1, "policy": "Replace"})
+    await t.ready()
+    key = {"idempotencyKey": "monday"}
+    t.run("first", "Success", spec=key, seconds=60)
+    await t.begun("first")
+    t.run("twin", "Success", spec=key)
+
+
 async def a_run_that_is_skipped(t: Teller) -> None:
     t.flow(concurrency={"limit": 1, "policy": "Skip"})
     t.run("first", "Success", seconds=60)
@@ -398,6 +407,7 @@ STORIES = (
     a_run_deleted_from_a_queue,
     flows_that_share_a_limit,
     runs_that_replace_others,
+    a_twin_replaces_nobody,
     a_run_that_is_skipped,
     a_flow_suspended,
     a_key_made_again,
