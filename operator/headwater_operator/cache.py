@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from headwater.resources.names import CLAIM, FLOW_LABEL, ROLE_LABEL, RUN_LABEL, VERSION_LABEL
 from headwater_operator.census import Tally
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD, SECRET, SERVICE, Kind, Manifest
+from headwater_operator.runs.children import started_by
 
 Key = tuple[str, str]  # namespace, name
 
@@ -167,8 +168,8 @@ def _owners(kind: Kind, manifest: Manifest) -> list[tuple[str, str, str, str]]:
     """Return what an object belongs to, by the names that plans look for."""
     namespace = manifest["metadata"]["namespace"]
     if kind is FLOW_RUN:
-        owners = manifest["metadata"].get("ownerReferences", [])
-        parents = [(kind.name, "parent", namespace, owner["name"]) for owner in owners if owner["kind"] == kind.name]
+        parent = started_by(manifest)
+        parents = [(kind.name, "parent", namespace, parent.name)] if parent is not None else []
         status = manifest.get("status", {})
         demands = (
             [(kind.name, "slots", namespace, "")] if status.get("taskDemand") and "finishedAt" not in status else []

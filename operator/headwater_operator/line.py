@@ -16,7 +16,7 @@ from headwater_operator.cache import Cache
 from headwater_operator.kinds import FLOW, Manifest
 from headwater_operator.queue import WorkKey
 from headwater_operator.runs.admit import Admitted, Choice, choose
-from headwater_operator.runs.claims import key_of, rival
+from headwater_operator.runs.claims import key_of, rivals
 from headwater_operator.runs.concurrency import Concurrency, Policy, concurrency_of, limits_of
 from headwater_operator.runs.parameters import parameter_problem
 from headwater_operator.runs.queue import COUNTED, Line, Place, place_of
@@ -41,6 +41,7 @@ class LineKeeper:
         self._promises: dict[WorkKey, Promise] = {}
         # By namespace, and by the flow where it shares no limits: a long line is read once, not by each run in it.
         self._lines: dict[tuple[str, str], tuple[int, Line]] = {}
+        self._rivals: dict[tuple[str, str], tuple[int, Mapping[str, str]]] = {}  # by namespace and flow
 
     def promise(self, key: WorkKey, promise: Promise) -> None:
         known = self._promises.get(key)
@@ -48,11 +49,15 @@ class LineKeeper:
             return
         if known != promise:
             self._promises[key] = promise
-            self._lines.clear()
+            self._forget()
 
     def release(self, key: WorkKey) -> None:
         if self._promises.pop(key, None) is not None:
-            self._lines.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._lines.clear()
+        self._rivals.clear()
 
     def promised_versions(self, namespace: str) -> set[str]:
         """The versions of runs whose pods are being made."""
@@ -84,6 +89,14 @@ class LineKeeper:
             contenders=tuple(place for part in found.values() for place in part.contenders),
         )
 
+    def rivals(self, namespace: str, flow: str) -> Mapping[str, str]:
+        """Which of a flow's runs wait for another one of their key, by uid and that one's name."""
+        revision, known = self._rivals.get((namespace, flow), (-1, {}))
+        if revision != self._cache.revision:
+            known = rivals(self._cache.runs_of(namespace, flow), self.holding(namespace, flow))
+            self._rivals[(namespace, flow)] = (self._cache.revision, known)
+        return known
+
     def holding(self, namespace: str, flow: str) -> set[str]:
         """The uids of a flow's runs under way, also of those that were deleted and still stop."""
         runs = self._cache.runs_of(namespace, flow)
@@ -102,10 +115,10 @@ class LineKeeper:
 
     def _flow_line(self, flow: Manifest, concurrency: Mapping[str, Concurrency]) -> _FlowLine:
         namespace, name = flow["metadata"]["namespace"], flow["metadata"]["name"]
-        everyone = self._cache.runs_of(namespace, name)
-        runs = [run for run in everyone if not has_ended(run)]
+        runs = [run for run in self._cache.runs_of(namespace, name) if not has_ended(run)]
         holding = self.holding(namespace, name)
         versions = self._cache.versions_of(namespace, name)
+        behind = self.rivals(namespace, name)
         policy = concurrency[name].policy
         chosen: dict[int | None, Choice] = {}
 
@@ -116,20 +129,19 @@ class LineKeeper:
             if number not in chosen:
                 chosen[number] = choose(run, flow, versions, self._settings)
             choice = chosen[number]
-            if not isinstance(choice, Admitted) or (key_of(run) and rival(run, everyone, holding)):
+            if not isinstance(choice, Admitted) or run["metadata"]["uid"] in behind:
                 return False
             # Nobody is skipped in favour of a run that is about to be refused.
             return policy is not Policy.SKIP or parameter_problem(run, choice.version) is None
 
-        waiting = [run for run in runs if run["metadata"]["uid"] not in holding]
+        waiting = [run for run in runs if run["metadata"]["uid"] not in holding and could_begin(run)]
+        under_way = [run for run in runs if run["metadata"]["uid"] in holding]
+        # Nobody is stopped for a run that is about to be refused: it is not Queued before that is known.
+        asking = [run for run in waiting if is_queued(run)]
         return _FlowLine(
-            places=tuple(place_of(run) for run in waiting if could_begin(run)),
+            places=tuple(map(place_of, waiting)),
             holding=frozenset(holding),
-            contenders=tuple(
-                place_of(run)
-                for run in runs
-                if policy is Policy.REPLACE and (run["metadata"]["uid"] in holding or is_queued(run))
-            ),
+            contenders=tuple(map(place_of, under_way + asking)) if policy is Policy.REPLACE else (),
         )
 
 
@@ -142,29 +154,41 @@ class _FlowLine:
 
 def sharing(cache: Cache, namespace: str, own: Concurrency) -> list[Manifest]:
     """The flows of a namespace that take slots of its limits, where a flow does so itself."""
-    if not own.slots:
-        return []
+    return taking(cache, namespace) if own.slots else []
+
+
+def taking(cache: Cache, namespace: str) -> list[Manifest]:
+    """The flows of a namespace that take slots of its limits."""
     flows = cache.flows_in(namespace)
     return [flow for flow in flows if (concurrency := concurrency_of(flow)) is not None and concurrency.slots]
 
 
-def front(cache: Cache, namespace: str, flow: str) -> list[Manifest]:
-    """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change."""
+def front(cache: Cache, namespace: str, flow: str, changed: bool = False) -> list[Manifest]:
+    """The runs to look at when a slot of a flow is free: those whose turn it may be, or whose words change.
+
+    *changed* says that the flow's own part in the limits may have: what it does not take any more is free for others.
+    """
     manifest = cache.get(FLOW, namespace, flow)
     own = concurrency_of(manifest) if manifest is not None else None
-    names = {flow} | {other["metadata"]["name"] for other in (sharing(cache, namespace, own) if own else ())}
+    others = taking(cache, namespace) if changed else sharing(cache, namespace, own) if own else []
+    names = {flow} | {other["metadata"]["name"] for other in others}
     waiting: list[Manifest] = []
     for name in sorted(names):
         # Who waits for something else is looked at when that comes.
-        found = [run for run in cache.runs_of(namespace, name) if is_queued(run) and not run["spec"].get("suspend")]
+        runs = cache.runs_of(namespace, name)
+        behind = rivals(runs, frozenset(run["metadata"]["uid"] for run in runs if not is_waiting(run)))
+        found = [
+            run
+            for run in runs
+            if is_queued(run) and not run["spec"].get("suspend") and run["metadata"]["uid"] not in behind
+        ]
         waiting += sorted(found, key=lambda run: place_of(run).order)[: COUNTED + 2]
     return waiting
 
 
 def waiting_for_limits(cache: Cache, namespace: str) -> list[Manifest]:
     """The runs that are to be looked at when the limits of a namespace have changed."""
-    flows = [flow for flow in cache.flows_in(namespace) if (own := concurrency_of(flow)) is not None and own.slots]
-    runs = [run for flow in flows for run in cache.runs_of(namespace, flow["metadata"]["name"])]
+    runs = [run for flow in taking(cache, namespace) for run in cache.runs_of(namespace, flow["metadata"]["name"])]
     return [run for run in runs if is_waiting(run)]
 
 

@@ -141,7 +141,13 @@ class Operator:
             await self._enqueue(to_wake(self.cache, manifest, deleted))
             if concerns_children(manifest):
                 await self._enqueue(self.cache.children_of(namespace, manifest["metadata"]["name"]))
-            await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]), FLOW_SUMMARY_SECONDS)
+            # Its own flow has another number of runs, and those of its children may give them up.
+            concerned = {manifest["spec"]["flow"]}
+            if deleted or is_finished(manifest):
+                children = self.cache.children_of(namespace, manifest["metadata"]["name"])
+                concerned |= {child["spec"]["flow"] for child in children}
+            for name in concerned:
+                await self.queue.add(WorkKey(FLOW.name, namespace, name), FLOW_SUMMARY_SECONDS)
         elif kind is FLOW_VERSION:
             await self.queue.add(WorkKey(FLOW.name, namespace, manifest["spec"]["flow"]))
             await self._enqueue_waiting_runs(namespace, manifest["spec"]["flow"])
@@ -151,9 +157,10 @@ class Operator:
             for version in versions:
                 if version.get("status", {}).get("current", False) != is_current(version, manifest):
                     await self.queue.add(_key(FLOW_VERSION, version))
-            if deleted or not _is_summary(kind, manifest):
+            changed = deleted or not _is_summary(kind, manifest)
+            if changed:
                 await self._enqueue_waiting_runs(namespace, manifest["metadata"]["name"])
-            await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"]))
+            await self._enqueue(front(self.cache, namespace, manifest["metadata"]["name"], changed))
 
     def _follow(self, flow: Manifest) -> None:
         """A Flow has metrics as long as there is one of its name."""

@@ -22,7 +22,8 @@ from headwater_operator.queue import WorkKey
 from headwater_operator.refusals import Refusals
 from headwater_operator.runs import plan as runs
 from headwater_operator.runs.cancel import wish_of
-from headwater_operator.runs.claims import key_of, rival
+from headwater_operator.runs.children import Parent, started_by
+from headwater_operator.runs.claims import key_of
 from headwater_operator.runs.concurrency import limits_of
 from headwater_operator.runs.facts import Observed as ObservedRun
 from headwater_operator.runs.queue import place_of, replaced_by, turn
@@ -140,20 +141,19 @@ class Reconciler:
         return give_up(flows.plan(seen, self._settings, now), seen, self._ties(key, seen.runs), self._settings, now)
 
     def _ties(self, key: WorkKey, runs: list[Manifest]) -> Ties:
-        parents = [
-            (parent, owner["uid"])
-            for run in runs
-            for owner in run["metadata"].get("ownerReferences", [])
-            if owner["kind"] == FLOW_RUN.name
-            and (parent := self._cache.get(FLOW_RUN, key.namespace, owner["name"])) is not None
-        ]
         pods = self._cache.pods_of_flow(key.namespace, key.name)
         return Ties(
-            going_on={uid for run, uid in parents if run["metadata"]["uid"] == uid and not is_finished(run)},
+            children={run["metadata"]["uid"] for run in runs if self._goes_on(started_by(run), key.namespace)},
             versions={pod["metadata"]["labels"].get(VERSION_LABEL) for pod in pods}
             | self._line.promised_versions(key.namespace),
             claims=tuple(self._cache.claims_of(key.namespace, key.name)),
         )
+
+    def _goes_on(self, parent: Parent | None, namespace: str) -> bool:
+        found = self._cache.get(FLOW_RUN, namespace, parent.name) if parent is not None else None
+        if parent is None or found is None or is_finished(found):
+            return False
+        return parent.uid in (None, found["metadata"]["uid"])
 
     def _decide_version(self, key: WorkKey, version: Manifest) -> Plan:
         found = self._cache.pods_of_version(key.namespace, key.name)
@@ -217,7 +217,7 @@ class Reconciler:
         return replace(
             seen,
             claim=claim if claim is not None and _is_claim_of(flow, claim) else None,
-            rival=rival(run, self._cache.runs_of(namespace, name), self._line.holding(namespace, name)),
+            rival=self._line.rivals(namespace, name).get(run["metadata"]["uid"]),
         )
 
 

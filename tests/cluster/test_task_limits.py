@@ -134,3 +134,23 @@ def test_an_operator_that_comes_back_knows_who_has_slots(project: Any, kubectl: 
     project.finish("one")
     project.finish("two")
     assert most_at_a_time(writes(project, "one") + writes(project, "two")) == 1
+
+
+def test_a_run_that_gets_its_workers_late_uses_them_at_once(project: Any) -> None:
+    """A quota lets in two pods of four: the runner has to be one of them, and tasks begin on the others as they join."""
+    limits(project, warehouse="8")
+    project.flow("holds", WRITES.replace("sleep(0.4)", "sleep(600)"), execution={"workers": 3})
+    project.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "flow/holds")
+    project.until("the inspection is gone", lambda: not project.pods(role="inspection"))
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
+    project.apply(quota)
+    project.until("the quota counts", lambda: "used" in project.get("resourcequota", "few").get("status", {}))
+    project.run("one", "holds")
+
+    def running() -> int:
+        return int(project.get("flowrun", "one")["status"].get("progress", {}).get("running", 0))
+
+    project.until("it runs on one worker", lambda: running() == 1, seconds=90)
+    project.kubectl("delete", "resourcequota", "few")
+    # Workers that were refused are asked for again after 40 s at the latest.
+    project.until("it runs on all three", lambda: running() == 3, seconds=90)

@@ -24,6 +24,6 @@ def test_what_belongs_together_has_the_same_name(examples: Path) -> None:
     assert deployed["metadata"]["name"] == flow.name
     assert [limit["name"] for limit in deployed["spec"]["concurrency"]["limits"]] == list(limits["data"])
     assert limits["metadata"]["labels"] == {"headwater.dev/role": "limits"}
-    for run in read(examples / "limits" / "flowruns.yaml"):
+    for run in (run for name in ("monday", "flowruns") for run in read(examples / "limits" / f"{name}.yaml")):
         assert run["spec"]["flow"] == flow.name
         flow.check_parameters(run["spec"]["parameters"])

@@ -13,6 +13,7 @@ from headwater_operator.flows.keeping import Ties, give_up
 from headwater_operator.flows.plan import Observed
 from headwater_operator.kinds import FLOW_RUN, FLOW_VERSION
 from headwater_operator.plans import Delete, Patch, Plan
+from headwater_operator.runs.children import Parent, started_by
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def run(make):
 
 
 def gone(runs: list[dict[str, Any]], history: dict[str, Any], make: Any, seconds: float = 60, **parts: Any) -> str:
-    verdict = judge(runs, history, parts.get("going_on", frozenset()), make.at(seconds))
+    verdict = judge(runs, history, parts.get("needed", frozenset()), make.at(seconds))
     return " ".join(sorted(found["metadata"]["name"] for found in verdict.delete))
 
 
@@ -66,10 +67,36 @@ def test_a_run_with_its_own_time_is_left_to_itself(run, make) -> None:
     assert gone(runs, {"succeeded": 1, "ttlSecondsAfterFinished": 1}, make) == "a"
 
 
+def test_a_newer_run_with_its_own_time_does_not_take_the_place_of_the_newest(run, make) -> None:
+    runs = [run("a", "Success", 1), run("b", "Success", 2, ttlSecondsAfterFinished=5)]
+    assert gone(runs, {"succeeded": 0, "failed": 0, "ttlSecondsAfterFinished": 1}, make, 10**6) == ""
+
+
+def test_who_went_straight_to_the_state_of_its_key_pushes_nobody_out(run, make) -> None:
+    real = run("real", "Success", 0, idempotencyKey="k")
+    real["status"] |= make.begun()
+    runs = [real, *(run(f"twin{i}", "Success", i + 1, idempotencyKey="k") for i in range(4))]
+    assert gone(runs, {"succeeded": 1, "failed": 2}, make) == "twin0 twin1"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "parent"),
+    [
+        ({}, None),
+        ({"ownerReferences": [{"kind": "Flow", "name": "etl", "uid": "u"}]}, None),
+        ({"ownerReferences": [{"kind": "FlowRun", "name": "a", "uid": "u"}]}, Parent("a", "u")),
+        ({"labels": {"headwater.dev/parent": "a"}}, Parent("a")),
+    ],
+)
+def test_who_has_started_a_run(make, metadata, parent) -> None:
+    found = make.run()
+    found["metadata"] |= metadata
+    assert started_by(found) == parent
+
+
 def test_children_stay_while_their_parent_goes_on(run, make) -> None:
     runs = [run("child", "Success", 1), run("other", "Success", 2)]
-    runs[0]["metadata"]["ownerReferences"] = [{"kind": "FlowRun", "uid": "parent"}]
-    assert gone(runs, {"succeeded": 1}, make, going_on={"parent"}) == ""
+    assert gone(runs, {"succeeded": 1}, make, needed={"uid-child"}) == ""
     assert gone(runs, {"succeeded": 1}, make) == "child"
 
 
@@ -150,5 +177,9 @@ def test_what_a_flow_gives_up_at_once(make, run) -> None:
         patches=(Patch(FLOW_RUN, tracked, {"compactedAt": "2026-11-23T12:01:00.000000Z"}),),
         again_seconds=49,
     )
+    many = [run(f"r{i}", "Success", i % 60) for i in range(250)]
+    made = give_up(said, Observed(flow, versions, many), Ties(), make.settings, make.at(60))
+    assert sum(gone.kind is FLOW_RUN for gone in made.delete) == 100
+    assert made.again_seconds == 0.1, "the others are next"
     making = Plan(create=({"kind": "FlowVersion"},))
     assert give_up(making, Observed(flow, versions, runs), Ties(), make.settings, make.at(60)) == making

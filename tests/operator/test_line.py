@@ -12,7 +12,7 @@ from headwater_operator.cache import Cache
 from headwater_operator.kinds import CONFIG_MAP, FLOW, FLOW_RUN, FLOW_VERSION, POD
 from headwater_operator.line import LineKeeper, Promise, front, to_wake, to_wake_by_pod, waiting_for_limits
 from headwater_operator.queue import WorkKey
-from headwater_operator.runs.queue import Line, place_of, turn
+from headwater_operator.runs.queue import Line, place_of, replaced_by, turn
 
 
 class Scene:
@@ -161,10 +161,43 @@ def test_the_first_in_line_are_looked_at_when_a_slot_is_free(scene) -> None:
     assert names(to_wake(scene.cache, beginning, deleted=False)) == woken, "there may be room for more than one"
 
 
+def test_who_waits_for_its_twin_does_not_hide_who_could_begin(scene) -> None:
+    scene.flow(limit=2)
+    scene.run("begun", status=scene.make.begun(), idempotencyKey="k")
+    for i in range(8):
+        scene.run(f"twin{i}", i + 1, idempotencyKey="k")
+    scene.run("next", 30)
+    assert names(front(scene.cache, "sales", "etl")) == ["next"]
+
+
+def test_slots_that_a_flow_gives_up_are_free_for_others(scene) -> None:
+    scene.flow(limits=[{"name": "gpu"}])
+    other = scene.make.flow(concurrency={"limits": [{"name": "gpu"}]})
+    other["metadata"] |= {"name": "ml", "uid": "uid-ml"}
+    scene.cache.upsert(FLOW, other)
+    scene.run("waits", flow="ml")
+    now = scene.flow()
+    assert names(front(scene.cache, "sales", "etl", changed=True)) == ["waits"]
+    scene.cache.remove(FLOW, now)
+    assert names(front(scene.cache, "sales", "etl", changed=True)) == ["waits"]
+
+
 def test_what_is_older_is_looked_at_where_it_may_be_replaced(scene) -> None:
     scene.flow(limit=1, policy="Replace")
     scene.run("old", status=scene.make.begun())
     assert names(to_wake(scene.cache, scene.run("new", 5), deleted=False)) == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("newer", "by"),
+    [({}, "new"), ({"idempotencyKey": "k"}, None), ({"suspend": True}, None), ({"version": 7}, None)],
+    ids=["could begin", "of the same key", "suspended", "no version"],
+)
+def test_a_run_is_replaced_by_one_that_could_begin(scene, newer, by) -> None:
+    flow = scene.flow(limit=1, policy="Replace")
+    old = scene.run("old", status=scene.make.begun(), idempotencyKey="k")
+    scene.run("new", 5, **newer)
+    assert replaced_by(place_of(old), scene.keeper.line(flow)) == by
 
 
 def test_the_end_of_a_run_wakes_its_twins(scene) -> None:

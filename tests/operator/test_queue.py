@@ -141,6 +141,26 @@ def test_limits_that_flows_share(places: list[Place], limits: Any, holding: Any,
     assert turns(line(*places, concurrency=GPU, limits=limits, holding=holding)) == told
 
 
+def test_who_needs_two_limits_is_not_overtaken_in_either() -> None:
+    concurrency = {name: Concurrency(slots=dict.fromkeys(name, 1)) for name in ("ab", "a", "b")}
+    waiting = [place("r", "ab"), *(place(f"{flow}{i}", flow, second=i) for i in range(1, 7) for flow in "ab")]
+    holding = {"ab": [], "a": ["a0"], "b": ["b0"]}
+    begun = []
+    for step in range(4):
+        holding["ab" if step > 1 else "ab"[step]].clear()
+        found = line(*waiting, concurrency=concurrency, limits={"a": 1, "b": 1}, holding=holding)
+        words = turns(found)
+        if step == 0:
+            assert words["r"] == '1 of 1 slots of limit "b" are taken; it is next'
+            assert words["a1"] == '0 of 1 slots of limit "a" are taken; 1 is before it'
+        for one in found.places:
+            if words[one.name] == "go":
+                waiting.remove(one)
+                holding[one.flow].append(one.uid)
+                begun.append(one.name)
+    assert begun == ["r", "a1", "b1"]
+
+
 def test_skip_ends_what_has_no_room() -> None:
     skip = {"etl": Concurrency(1, Policy.SKIP, {"gpu": 1})}
     a, b = in_line("a", "b")
@@ -171,6 +191,27 @@ def test_replace_leaves_as_many_as_the_limit() -> None:
     assert [replaced_by(one, found) for one in (a, b, c)] == ["b", None, None]
 
 
+def test_nobody_stops_because_the_limit_was_made_smaller() -> None:
+    a, b, c = in_line("a", "b", "c")
+    one = {"etl": Concurrency(1, Policy.REPLACE)}
+    under_way = {"etl": {"uid-a", "uid-b"}}
+    found = line(concurrency=one, holding=under_way, contenders=(a, b))
+    assert [replaced_by(run, found) for run in (a, b)] == [None, None]
+    found = line(c, concurrency=one, holding=under_way, contenders=(a, b, c))
+    assert [replaced_by(run, found) for run in (a, b, c)] == ["c", "c", None], "but for one that wants to begin"
+
+
+@pytest.mark.parametrize("limits", [{}, {"gpu": BadLimit("it is odd")}, {"gpu": 1}], ids=["missing", "bad", "small"])
+def test_nobody_stops_for_a_run_whose_shared_limit_is_broken(limits) -> None:
+    a, b = in_line("a", "b")
+    replace = {"etl": Concurrency(1, Policy.REPLACE, {"gpu": 2})}
+    parts: Any = {"concurrency": replace, "holding": {"etl": {"uid-a"}}, "contenders": (a, b)}
+    found = line(b, limits=limits, **parts)
+    assert replaced_by(a, found) is None
+    assert isinstance(turn(b, found), Stay)
+    assert replaced_by(a, line(b, limits={"gpu": 2}, **parts)) == "b"
+
+
 @pytest.mark.parametrize(
     ("data", "read"),
     [
@@ -181,6 +222,9 @@ def test_replace_leaves_as_many_as_the_limit() -> None:
         ([{"gpu": "-1"}], "-1"),
         ([{"gpu": "1.5"}, {"gpu": "3"}], "1.5"),
         ([{"gpu": "3"}, {"gpu": ""}], ""),
+        ([{"gpu": "1000000"}], {"gpu": 1_000_000}),
+        ([{"gpu": "1000001"}], "1000001"),
+        ([{"gpu": "\u0663"}], "\u0663"),
         ([{"gpu": "9" * 5000}], "9" * 40),
     ],
 )

@@ -21,7 +21,7 @@ from headwater_operator.queue import WorkKey
 from headwater_operator.reconcile import Reconciler
 from headwater_operator.recorder import Recorder
 from headwater_operator.refusals import TOLD_AFTER
-from headwater_operator.runs.claims import rival
+from headwater_operator.runs.claims import rivals
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
 from headwater_operator.trouble import trouble
@@ -214,13 +214,16 @@ def test_a_run_whose_claim_is_refused_has_ended_but_not_for_good(make, condition
 
 
 def test_what_was_decided_of_its_end_stays(make, condition) -> None:
-    """Of a run without a report: when, and what it says of why no task began."""
-    seen = see(make, make.begun(), run={"idempotencyKey": "k"}, refusal=refused(make, "ConfigMap", "etl-key-1"))
+    """Of a run without a report: when, and how."""
+    status = make.begun()
+    status["timeline"]["firstTaskAt"] = "2026-11-23T12:00:02Z"
+    seen = see(make, status, run={"idempotencyKey": "k"}, refusal=refused(make, "ConfigMap", "etl-key-1"))
     ended = plan(seen, make.settings, make.at(700))
-    seen.run["status"] |= ended.status
+    seen.run["status"] |= {**ended.status, "timeline": {**status["timeline"], **ended.status["timeline"]}}
     free = Observed(seen.run, seen.flow, seen.versions, [])
     made = plan(free, make.settings, make.at(900))
-    assert condition(made.status, "Succeeded")[1:] == ("TimedOut", "no task began within 600 s")
+    words = "runner pod etl-1-a1 is gone: it was deleted, or its node was"
+    assert condition(made.status, "Succeeded")[1:] == ("Crashed", words)
     assert made.status["finishedAt"] == ended.status["finishedAt"] == "2026-11-23T12:11:40.000000Z"
     assert made.create[0]["data"]["finishedAt"] == made.status["finishedAt"]
 
@@ -228,7 +231,7 @@ def test_what_was_decided_of_its_end_stays(make, condition) -> None:
 def test_an_ended_run_without_a_claim_keeps_others_of_its_key_waiting(make) -> None:
     older, ended = make.run("a", idempotencyKey="k"), make.run("b", idempotencyKey="k", status=make.begun())
     ended["status"]["finishedAt"] = REPORT["finishedAt"]
-    assert rival(older, [older, ended], frozenset()) == "b"
+    assert rivals([older, ended], frozenset())["uid-a"] == "b"
 
 
 # From the API server to the status

@@ -11,7 +11,7 @@ from headwater.resources.conditions import RunState
 from headwater.resources.versions import spec_hash, versioned
 from headwater_operator.kinds import FLOW_RUN, POD, SECRET, SERVICE
 from headwater_operator.plans import Delete, Plan
-from headwater_operator.runs.claims import Claim, claim_map, read_claim, rival, surplus
+from headwater_operator.runs.claims import Claim, claim_map, read_claim, rivals, surplus
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
 from headwater_operator.runs.queue import Go, Leave, Stay
@@ -94,6 +94,25 @@ def test_the_deadline_counts_from_when_nothing_held_the_run_back(see, decide, ma
     assert decide(begun, 5601) == Plan(delete=(Delete(POD, "etl-1-a1"),))
 
 
+def test_the_deadline_counts_from_when_the_first_tasks_got_slots(see, decide, make, condition) -> None:
+    def asking(reason: RunState, wanted: int, held: int) -> Observed:
+        demand = {"serial": 1, "tags": [{"name": "db", "wanted": wanted, "held": held}]}
+        status = make.begun(conditions=make.conditions(reason, "x"), taskDemand=demand)
+        return see(run=make.run(status=status), pods=[make.runner()])
+
+    waits = decide(asking(RunState.SUBMITTED, 1, 0), 500)
+    assert condition(waits.status, "Succeeded")[1:] == ("Running", 'tasks wait for a slot of tag "db"')
+    assert "releasedAt" not in waits.status["timeline"]
+    assert "releasedAt" not in decide(asking(RunState.RUNNING, 1, 0), 5000).status["timeline"]
+    granted = decide(asking(RunState.RUNNING, 1, 1), 5000)
+    assert condition(granted.status, "Succeeded")[1] == "Submitted", "it is not over: its task is about to begin"
+    assert granted.status["timeline"]["releasedAt"] == "2026-11-23T13:23:20.000000Z"
+    seen = asking(RunState.SUBMITTED, 1, 1)
+    seen.run["status"]["timeline"]["releasedAt"] = granted.status["timeline"]["releasedAt"]
+    assert decide(seen, 5100).again_seconds == 500
+    assert decide(seen, 5601).delete == (Delete(POD, "etl-1-a1"),)
+
+
 def test_a_replaced_run_stops_first_and_then_says_so(see, decide, make, condition) -> None:
     tasks = [{"name": "a", "state": "Running"}]
     status = make.begun(tasks=tasks, progress={"total": 1, "running": 1})
@@ -139,6 +158,26 @@ def test_what_leaves_no_claim(see, decide, make, parts) -> None:
     assert decide(seen).create == ()
 
 
+@pytest.mark.parametrize(
+    ("timeline", "seconds", "ends", "claimed"),
+    [
+        ({}, 700, "TimedOut", False),
+        ({"runnerStartedAt": "2026-11-23T12:00:01Z"}, 700, "TimedOut", False),
+        ({"firstTaskAt": "2026-11-23T12:00:02Z"}, 5, "Crashed", True),
+        ({"runnerStartedAt": "2026-11-23T12:00:01Z"}, 5, "Crashed", True),
+        ({}, 5, "Crashed", False),
+    ],
+)
+def test_a_key_counts_once_a_task_may_have_begun(
+    see, decide, make, condition, timeline, seconds, ends, claimed
+) -> None:
+    status = make.begun()
+    status["timeline"] |= timeline
+    made = decide(see(run=make.run(status=status, idempotencyKey="monday")), seconds)
+    assert condition(made.status, "Succeeded")[1] == ends
+    assert len(made.create) == claimed
+
+
 @pytest.mark.parametrize(("state", "verdict"), [("Success", "True"), ("Failed", "False")])
 def test_a_run_of_a_known_key_goes_straight_to_its_state(see, decide, make, condition, state, verdict) -> None:
     words = {"message": "so it was", "finished_at": "2026-11-23T11:00:00Z"}
@@ -153,9 +192,8 @@ def test_of_two_runs_with_one_key_the_older_goes_first(make) -> None:
     a, b, other = (make.run(name, idempotencyKey=key) for name, key in (("a", "k"), ("b", "k"), ("c", "other")))
     done = make.run("d", idempotencyKey="k", status={"conditions": make.conditions(RunState.FAILED, "no")})
     everyone = [a, b, other, done]
-    assert [rival(run, everyone, frozenset()) for run in (a, b, other)] == [None, "a", None]
-    assert rival(a, everyone, {"uid-b"}) == "b", "unless the younger has begun"
-    assert rival(make.run("x"), everyone, frozenset()) is None
+    assert rivals([*everyone, make.run("x")], frozenset()) == {"uid-b": "a"}
+    assert rivals(everyone, {"uid-b"})["uid-a"] == "b", "unless the younger has begun"
 
 
 def test_old_claims_go(make) -> None:

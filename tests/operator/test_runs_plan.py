@@ -12,6 +12,7 @@ from headwater_operator.kinds import POD, SECRET, SERVICE
 from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
+from headwater_operator.runs.queue import Stay
 
 WORKERS = Delete(POD, selector="headwater.dev/run=etl-1,headwater.dev/role=worker")
 
@@ -325,7 +326,24 @@ def test_a_refused_pod_is_said_and_tried_again(see, decide, condition) -> None:
     words = "the pods are refused: exceeded quota: compute; it is tried again"
     assert condition(made.status, "Succeeded")[1:] == ("Pending", words)
     assert made.again_seconds == 5
-    assert len(made.create) == 3
+    assert kinds(made) == ["Pod etl-1-a1"], "the workers come when it is there"
+
+
+def test_workers_do_not_keep_the_room_of_a_refused_runner(see, decide, make) -> None:
+    parts = {"address": "10.0.0.9", "secret": True, "pods": [make.worker(0), make.worker(1)]}
+    refusal = Refusal("exceeded quota: compute").put_off(None, make.at(0))
+    early, late = (decide(see(refusal=refusal, **parts), seconds) for seconds in (1, 6))
+    assert (kinds(early), early.delete) == ([], (WORKERS,))
+    assert (kinds(late), late.delete) == (["Pod etl-1-a1"], (WORKERS,))
+    for pod in parts["pods"]:
+        pod["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:01Z"
+    assert decide(see(refusal=refusal, **parts), 6).delete == ()
+
+
+def test_a_run_that_is_held_back_keeps_no_workers(see, decide, make, condition) -> None:
+    made = decide(see(pods=[make.worker(0)], turn=Stay("it is next")))
+    assert condition(made.status, "Succeeded")[1] == "Queued"
+    assert made.delete == (WORKERS,)
 
 
 def test_pods_that_can_never_be_made_end_the_run_pods_first(see, decide, make, condition) -> None:

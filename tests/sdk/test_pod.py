@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import io
 import json
+import os
+import runpy
+import signal
 import threading
 import time
 from pathlib import Path
@@ -30,6 +35,8 @@ from headwater.pod.report import MAX_TASKS, TASKS_BYTES, final_report, status_of
 from headwater.pod.reporter import Reporter
 from headwater.resources.conditions import RunState
 from headwater.results import Address, InlineResult
+
+POD = Path(process.__file__).parent
 
 
 @task
@@ -340,3 +347,39 @@ def test_the_runner_names_itself_as_who_writes(tmp_path: Path, monkeypatch: pyte
     api._pool = Pool()  # type: ignore[assignment]
     api.request("PATCH", "etl/flowruns/etl-1/status", {"status": {}})
     assert (sent[0]["User-Agent"], sent[0]["Authorization"]) == ("headwater-runner", "Bearer secret")
+
+
+@pytest.mark.parametrize("pid", [1, 7])
+def test_a_pod_can_be_stopped_while_it_starts(monkeypatch: pytest.MonkeyPatch, pid: int) -> None:
+    """As process 1 it must say so itself; elsewhere a signal stops it anyway, and whoever imports this is left alone."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+    try:
+        runpy.run_path(str(POD / "early.py"))
+        assert (signal.getsignal(signal.SIGTERM) is not before) == (pid == 1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("program", ["execute", "worker", "inspect"])
+def test_a_pods_program_listens_before_its_imports(program: str) -> None:
+    body = ast.parse((POD / f"{program}.py").read_text()).body
+    imports = [ast.unparse(one) for one in body if isinstance(one, ast.Import | ast.ImportFrom)]
+    assert imports[:2] == ["from __future__ import annotations", "import headwater.pod.early"]
+
+
+def test_whoever_wants_to_know_hears_of_workers_that_come_and_go() -> None:
+    heard: list[int] = []
+
+    async def play() -> None:
+        from distributed import Scheduler, Worker
+
+        from headwater.pod.workers import Comings
+
+        async with Scheduler(port=0, dashboard=False) as scheduler:
+            scheduler.add_plugin(Comings(lambda: heard.append(scheduler.total_nthreads)))
+            async with Worker(scheduler.address, nthreads=2, dashboard=False):
+                assert heard == [2]
+
+    asyncio.run(play())
+    assert heard == [2, 0]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from headwater.resources.conditions import find
-from headwater.resources.names import WORKER
+from headwater.resources.names import RUNNER, WORKER
 from headwater_operator.kinds import (
     FLOW,
     FLOW_RUN,
     FLOW_VERSION,
     POD,
 )
+from headwater_operator.plans import LONGEST_PAUSE_SECONDS
 from simulation.teller import Teller
 from simulation.values import (
     has_ended,
@@ -215,8 +216,23 @@ async def _full_strength(t: Teller) -> None:
     """Once there is room a run gets its workers, also when it has begun without them."""
     began = t.world.loop.time()
     await t.world.until(lambda: len(t.pods(WORKER)) == 2 or "finishedAt" in t.status(FLOW_RUN, "run"))
-    if not t.world.faulty and t.world.loop.time() - began > 6:
+    if not t.world.faulty and t.world.loop.time() - began > LONGEST_PAUSE_SECONDS + 1:
         t.world.violate("the workers came late")
+
+
+async def a_quota_with_room_for_the_runner(t: Teller) -> None:
+    """Workers that get in before it go again, and the run begins with those that fit."""
+    t.flow(workers=3)
+    await t.ready()
+    for pods in (1, 2, 3):
+        t.world.pod_limits[t.namespace] = pods
+        run = f"run{pods}"
+        t.run(run, "Success", seconds=5)
+        await t.begun(run) if pods > 1 else await t.world.until(lambda: t.pods(RUNNER))
+        if pods == 1:
+            del t.world.pod_limits[t.namespace]
+        await t.finished(run)
+        await t.world.until(lambda: not t.pods(WORKER))
 
 
 async def a_quota_that_stays(t: Teller) -> None:
@@ -289,6 +305,15 @@ async def runs_that_replace_others(t: Teller) -> None:
     # An operator that hears of b only after the end of c lets it begin.
     if t.world.faulty and result_of({"status": t.status(FLOW_RUN, "b")}) is None:
         t.take(FLOW_RUN, "b")
+
+
+async def a_twin_replaces_nobody(t: Teller) -> None:
+    t.flow(concurrency={"limit": 1, "policy": "Replace"})
+    await t.ready()
+    key = {"idempotencyKey": "monday"}
+    t.run("first", "Success", spec=key, seconds=60)
+    await t.begun("first")
+    t.run("twin", "Success", spec=key)
 
 
 async def a_run_that_is_skipped(t: Teller) -> None:
@@ -373,6 +398,7 @@ STORIES = (
     an_image_that_comes_later,
     an_image_that_never_comes,
     a_quota_that_gives_way,
+    a_quota_with_room_for_the_runner,
     a_quota_that_stays,
     a_run_that_takes_too_long,
     a_flow_with_its_source,
@@ -381,6 +407,7 @@ STORIES = (
     a_run_deleted_from_a_queue,
     flows_that_share_a_limit,
     runs_that_replace_others,
+    a_twin_replaces_nobody,
     a_run_that_is_skipped,
     a_flow_suspended,
     a_key_made_again,

@@ -14,6 +14,7 @@ from typing import Any
 
 from headwater.resources.conditions import find, parse_timestamp, timestamp
 from headwater_operator.kinds import Manifest
+from headwater_operator.runs.claims import key_of
 
 # Where the schema's defaults are missing: in objects from before it had them.
 KEPT_RUNS = 20
@@ -57,22 +58,24 @@ def compacted(run: Manifest, now: datetime) -> dict[str, Any]:
     return {**gone, "compactedAt": timestamp(now)}
 
 
-def judge(runs: list[Manifest], history: Mapping[str, Any], going_on: AbstractSet[str], now: datetime) -> Verdict:
+def judge(runs: list[Manifest], history: Mapping[str, Any], needed: AbstractSet[str], now: datetime) -> Verdict:
     """Say which runs of a flow have to go.
 
-    Of the successful ones, the failed ones, and those that were cancelled or skipped, the newest are kept; none longer
-    than the time given. The newest of all always stays. A run with a time of its own is not counted, and
-    one that a run of *going_on* (uids) has started stays.
+    Of the successful ones, the failed ones, and those that did not run, the newest are kept; none longer than the time
+    given. The newest of all always stays, and so do those of *needed* (uids). A run with a time of its own has no part
+    in this.
     """
-    finished = [run for run in runs if _result(run) is not None and "deletionTimestamp" not in run["metadata"]]
+    finished = [
+        run
+        for run in runs
+        if _result(run) is not None and "deletionTimestamp" not in run["metadata"] and own_ttl_seconds(run) is None
+    ]
     newest = max(finished, key=_finished_at, default=None)
     judged = [
-        run
-        for run in finished
-        if run is not newest and own_ttl_seconds(run) is None and not going_on & _owners(run) and not _is_done_with(run)
+        run for run in finished if run is not newest and run["metadata"]["uid"] not in needed and not _is_done_with(run)
     ]
     ttl = history.get("ttlSecondsAfterFinished")
-    surplus = _surplus([run for run in finished if own_ttl_seconds(run) is None], history)
+    surplus = _surplus(finished, history)
     gone, left = [], []
     for run in judged:
         seconds = left_seconds(run, ttl, now)
@@ -123,7 +126,7 @@ def _surplus(finished: list[Manifest], history: Mapping[str, Any]) -> set[str]:
     kept = {"Success": int(history.get("succeeded", KEPT_RUNS)), "Failed": int(history.get("failed", KEPT_RUNS))}
     groups: dict[str, list[Manifest]] = {}
     for run in finished:
-        groups.setdefault(_group(str(_result(run))), []).append(run)
+        groups.setdefault(_group(run), []).append(run)
     return {
         run["metadata"]["uid"]
         for group, members in groups.items()
@@ -131,10 +134,13 @@ def _surplus(finished: list[Manifest], history: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _group(state: str) -> str:
-    if state == "Success":
-        return state
-    return "NotRun" if state in ("Skipped", "Cancelled") else "Failed"
+def _group(run: Manifest) -> str:
+    state = _result(run)
+    # With the result of another run of its key it says nothing that this one does not.
+    is_known = key_of(run) is not None and "attempt" not in run.get("status", {})
+    if is_known or state in ("Skipped", "Cancelled"):
+        return "NotRun"
+    return "Success" if state == "Success" else "Failed"
 
 
 def _is_done_with(run: Manifest) -> bool:
@@ -148,7 +154,3 @@ def _result(run: Manifest) -> str | None:
 
 def _finished_at(run: Manifest) -> str:
     return str(run.get("status", {}).get("finishedAt") or run["metadata"]["creationTimestamp"])
-
-
-def _owners(run: Manifest) -> set[str]:
-    return {owner["uid"] for owner in run["metadata"].get("ownerReferences", [])}

@@ -13,13 +13,17 @@ from headwater_operator.plans import Delete, Patch, Plan
 from headwater_operator.runs.claims import surplus
 from headwater_operator.settings import Settings
 
+# So many runs go in one look: a Flow whose history was made small has other things to do meanwhile.
+AT_ONCE = 100
+NEXT_LOOK_SECONDS = 0.1
+
 
 @dataclass(frozen=True)
 class Ties:
-    """What holds on to a flow's objects: *going_on*, the uids of unfinished runs that started some of its runs;
+    """What holds on to a flow's objects: *children*, the uids of runs that were started by others which go on;
     *versions*, the names of those that pods were made for; and its *claims*."""
 
-    going_on: AbstractSet[str] = frozenset()
+    children: AbstractSet[str] = frozenset()
     versions: AbstractSet[str] = frozenset()
     claims: tuple[Manifest, ...] = ()
 
@@ -31,20 +35,21 @@ def give_up(plan: Plan, seen: Observed, ties: Ties, settings: Settings, now: dat
     spec = seen.flow["spec"]
     unnoted = schedules.unnoted(seen.flow, seen.runs)
     runs = [run for run in seen.runs if run["metadata"]["uid"] not in unnoted]
-    verdict = history.judge(runs, spec.get("history", {}), ties.going_on, now)
+    verdict = history.judge(runs, spec.get("history", {}), ties.children, now)
     wanted = wanted_version(seen, settings)
     current = (plan.status or {}).get("currentVersion", {}).get("name")
     needed = {*ties.versions, current} | ({wanted["metadata"]["name"]} if wanted is not None else set())
     limit = int(spec.get("versions", {}).get("historyLimit", history.KEPT_VERSIONS))
     gone = [
-        *((FLOW_RUN, run) for run in verdict.delete),
+        *((FLOW_RUN, run) for run in verdict.delete[:AT_ONCE]),
         *((FLOW_VERSION, old) for old in history.old_versions(seen.versions, limit, seen.runs, needed)),
     ]
     deletes = [Delete(kind, found["metadata"]["name"], uid=found["metadata"]["uid"]) for kind, found in gone]
-    waits = [seconds for seconds in (plan.again_seconds, verdict.again_seconds) if seconds is not None]
+    rest = NEXT_LOOK_SECONDS if max(len(verdict.delete), len(verdict.compact)) > AT_ONCE else None
+    waits = [seconds for seconds in (plan.again_seconds, verdict.again_seconds, rest) if seconds is not None]
     return replace(
         plan,
         delete=(*plan.delete, *deletes, *(Delete(CONFIG_MAP, name) for name in surplus(ties.claims))),
-        patches=tuple(Patch(FLOW_RUN, run, history.compacted(run, now)) for run in verdict.compact),
+        patches=tuple(Patch(FLOW_RUN, run, history.compacted(run, now)) for run in verdict.compact[:AT_ONCE]),
         again_seconds=min(waits, default=None),
     )

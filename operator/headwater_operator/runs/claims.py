@@ -2,12 +2,13 @@
 
 When a run with a key ends, its state is written into a ConfigMap of the Flow's, named after flow and key, before
 the run itself says so: whatever happens to the run then, its result is known. A run that is made with that
-key later goes straight to that state. A run that never began leaves no claim: it may be made again.
+key later goes straight to that state. A run of which no task began leaves no claim: it may be made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -67,22 +68,26 @@ def read_claim(found: Manifest) -> Claim | None:
     )
 
 
-def rival(run: Manifest, others: Iterable[Manifest], holding: AbstractSet[str]) -> str | None:
-    """Return the name of an unfinished run of the same flow and key that goes before this one, or None."""
-    key = key_of(run)
-    if key is None:
-        return None
-    unfinished = [
-        other
-        for other in others
-        if key_of(other) == key and other["metadata"]["uid"] != run["metadata"]["uid"] and not _is_finished(other)
-    ]
-    before = [
-        other
-        for other in unfinished
-        if other["metadata"]["uid"] in holding or "attempt" in other.get("status", {}) or _age(other) < _age(run)
-    ]
-    return min(before, key=_age)["metadata"]["name"] if before else None
+def rivals(runs: Iterable[Manifest], holding: AbstractSet[str]) -> Mapping[str, str]:
+    """By the uids of those that have one: the name of an unfinished run of the same key that goes before.
+
+    *runs* are all of a flow. It goes before that has begun, and else the oldest.
+    """
+    twins: dict[str, list[Manifest]] = defaultdict(list)
+    for run in runs:
+        key = key_of(run)
+        if key is not None and not _is_finished(run):
+            twins[key].append(run)
+    found: dict[str, str] = {}
+    for group in twins.values():
+        first, *others = sorted(group, key=_age)
+        found |= {other["metadata"]["uid"]: first["metadata"]["name"] for other in others}
+        begun = next(
+            (each for each in others if each["metadata"]["uid"] in holding or "attempt" in each.get("status", {})), None
+        )
+        if begun is not None:
+            found[first["metadata"]["uid"]] = begun["metadata"]["name"]
+    return found
 
 
 def surplus(claims: Iterable[Manifest]) -> list[str]:

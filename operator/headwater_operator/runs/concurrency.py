@@ -69,8 +69,9 @@ def limits_of(maps: Iterable[Manifest]) -> dict[str, int | BadLimit]:
 
 def _slots(config_map: Manifest, name: str, text: str) -> int | BadLimit:
     # Python reads no number of thousands of digits.
-    if text.strip().isdecimal() and len(text) < DIGITS and int(text) <= LARGEST:
-        return int(text)
+    digits = text.strip()
+    if digits.isascii() and digits.isdecimal() and len(digits) < DIGITS and int(digits) <= LARGEST:
+        return int(digits)
     place = f'ConfigMap "{config_map["metadata"]["name"]}"'
     return BadLimit(f'limit "{name}" in {place} is "{text[:40]}"; it must be a number of slots, 0 to {LARGEST}')
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from headwater.resources import names
 from headwater.resources.conditions import RunState, find, parse_timestamp
+from headwater_operator import pods
 from headwater_operator.kinds import Manifest
 from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
 from headwater_operator.plans import Refusal
@@ -71,9 +72,24 @@ class Observed:
         return condition is not None and condition["reason"] in (RunState.QUEUED, RunState.SUSPENDED)
 
     @property
+    def in_line_for_slots(self) -> bool:
+        """Whether the run's own status says that all its tasks wait for slots: else it is not Running before the first
+        has begun. Those that have got some need time to begin."""
+        condition = find(self.status.get("conditions", []), "Succeeded")
+        return self.first_task_at is None and condition is not None and condition["reason"] == RunState.RUNNING
+
+    @property
     def runner(self) -> Manifest | None:
         name = names.attempt_name(self.name, self.attempt)
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """What the runner says of the run's end; in its termination message, when the status could not be written."""
+        if self.status.get("report"):
+            return dict(self.status["report"])
+        word = pods.last_word(self.runner) if self.runner is not None and pods.has_ended(self.runner) else None
+        return word if word is not None and "state" in word else None
 
     @property
     def workers(self) -> list[Manifest]:
@@ -119,7 +135,7 @@ class Observed:
     @property
     def may_begin_since(self) -> datetime | None:
         """Since when nothing has held the run back; None while something does."""
-        if self.in_line:
+        if self.in_line or self.in_line_for_slots:
             return None
         released_at = self.status.get("timeline", {}).get("releasedAt")
         return parse_timestamp(released_at) if released_at is not None else self.created_at

@@ -75,18 +75,22 @@ def _seen_anew(seen: Observed) -> dict[str, Any] | None:
     return {"observedGeneration": generation, "conditions": conditions}
 
 
+def _stop_workers(seen: Observed) -> tuple[Delete, ...]:
+    if all("deletionTimestamp" in pod["metadata"] for pod in seen.workers):
+        return ()
+    return (Delete(POD, selector=f"{names.RUN_LABEL}={seen.name},{names.ROLE_LABEL}={names.WORKER}"),)
+
+
 def _tidy_pods(seen: Observed, settings: Settings, now: datetime) -> Plan:
-    delete = []
-    if any("deletionTimestamp" not in pod["metadata"] for pod in seen.workers):
-        delete.append(Delete(POD, selector=f"{names.RUN_LABEL}={seen.name},{names.ROLE_LABEL}={names.WORKER}"))
+    delete = _stop_workers(seen)
     if seen.runner is None and (seen.secret or seen.address is not None):
         return Plan(delete=(*delete, *belongings(seen)))  # somebody took the pod away
     if seen.runner is None or "deletionTimestamp" in seen.runner["metadata"]:
-        return Plan(delete=tuple(delete))
+        return Plan(delete=delete)
     finished_at = parse_timestamp(seen.status.get("finishedAt", timestamp(now)))
     left = (finished_at + timedelta(seconds=settings.keep_runner_seconds) - now).total_seconds()
     if left > 0:
-        return Plan(delete=tuple(delete), again_seconds=left)
+        return Plan(delete=delete, again_seconds=left)
     # The pod goes last: it tells an operator that takes over that the rest may still be there.
     name = names.attempt_name(seen.name, seen.attempt)
     return Plan(delete=(*delete, *belongings(seen), Delete(POD, name)))
@@ -96,17 +100,11 @@ def _tidy_pods(seen: Observed, settings: Settings, now: datetime) -> Plan:
 
 
 def _reported(seen: Observed, now: datetime) -> Plan | None:
-    report = seen.status.get("report") or _last_word(seen)
+    report = seen.report
     if report is None:
         return None
     state = RunState(report["state"]) if report.get("state") in {str(s) for s in RunState} else RunState.CRASHED
     return finish(seen, state if state.finished else RunState.CRASHED, str(report.get("message", "")), now)
-
-
-def _last_word(seen: Observed) -> dict[str, Any] | None:
-    """The runner's report from its termination message, for when the status could not be written."""
-    word = pods.last_word(seen.runner) if seen.runner is not None and pods.has_ended(seen.runner) else None
-    return word if word is not None and "state" in word else None
 
 
 # Lost
@@ -131,7 +129,8 @@ def _lost(seen: Observed, now: datetime) -> Plan | None:
 def _held_back(seen: Observed, decision: Decision, now: datetime) -> Plan | None:
     match decision:
         case Held(state, message):
-            return Plan(status=status_of(seen, state, message, now))
+            # Workers that it has, as its runner was refused, would keep room from those before it.
+            return Plan(delete=_stop_workers(seen), status=status_of(seen, state, message, now))
         case Known(claim):
             words = f"run {claim.run} with the same idempotencyKey was executed: {claim.message}"
             return finish(seen, claim.state, words, now)
@@ -172,25 +171,21 @@ def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime)
             task_limits=seen.task_limits,
         )
         needs.append(secret)
-    made = tuple(needs) or _pods(seen, version, settings)
+    runner = runner_pod(run=seen.run, version=version, attempt=seen.attempt, settings=settings)
+    made = tuple(needs) or (runner, *missing_workers(seen, version, settings))
     if seen.refusal is None or not seen.refusal.is_about(made):
         return Plan(create=made)
-    return _refused(seen, seen.refusal, made, now)
-
-
-def _pods(seen: Observed, version: Manifest, settings: Settings) -> tuple[Manifest, ...]:
-    made = (
-        []
-        if seen.runner is not None
-        else [runner_pod(run=seen.run, version=version, attempt=seen.attempt, settings=settings)]
-    )
-    return (*made, *missing_workers(seen, version, settings))
+    return _refused(seen, seen.refusal, tuple(needs) or (runner,), now)
 
 
 def _refused(seen: Observed, refusal: Refusal, made: tuple[Manifest, ...], now: datetime) -> Plan:
-    """Something cannot be made: say so, and try again when it is time."""
+    """Something cannot be made: say so, and try again when it is time.
+
+    Now the runner comes first, and the workers when it is there: those that got in before it may have its room.
+    """
     return Plan(
         create=made if refusal.is_over(now) else (),
+        delete=_stop_workers(seen),
         status=status_of(seen, RunState.PENDING, refusal.words("the pods are"), now),
         again_seconds=refusal.again_seconds(now),
     )

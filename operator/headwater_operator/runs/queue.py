@@ -3,14 +3,14 @@
     places   runs that could begin, if there is room        holding   runs that have begun, by flow
        │                                                       │
        └────────> in order, each takes what is free <──────────┘
-                  what one of them lacks, nobody behind it gets: nobody is overtaken
+                  of what one of them needs, nobody behind it gets any: nobody is overtaken
 
 So two runs never both take the last slot, in whatever order they are looked at: each sees the same line.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -58,8 +58,8 @@ class Stay:
 
 @dataclass(frozen=True)
 class Line:
-    """All that want slots in a namespace and all that have some; *contenders* are those of them that a run of a
-    flow with the policy Replace makes room for."""
+    """All that want slots in a namespace and all that have some; *contenders* are the runs of flows with the policy
+    Replace that are under way, and those that could begin: for these the oldest make room."""
 
     namespace: str
     concurrency: Mapping[str, Concurrency]
@@ -112,14 +112,31 @@ def replaced_by(place: Place, line: Line) -> str | None:
     concurrency = line.concurrency.get(place.flow)
     if concurrency is None or concurrency.policy is not Policy.REPLACE or concurrency.limit is None:
         return None
+    holding = line.holding.get(place.flow, ())
     newer = [other for other in line.contenders if other.flow == place.flow and other.age > place.age]
-    if len(newer) < concurrency.limit:
+    # Nobody stops for a run that could not begin then either, or because the limit was made smaller.
+    asking = [] if bad_limit(place.flow, line) else [other for other in newer if other.uid not in holding]
+    under_way = [other for other in newer if other.uid in holding]
+    if len(under_way) + len(asking) < concurrency.limit or (place.uid in holding and not asking):
         return None
-    return min(newer, key=lambda other: other.age).name
+    return min(asking or under_way, key=lambda other: other.age).name
 
 
 def replaced_words(by: str) -> str:
     return f"replaced by run {by}"
+
+
+def bad_limit(flow: str, line: Line) -> str | None:
+    """Say what is wrong with a limit by name that a flow's runs take slots of; None when nothing is."""
+    concurrency = line.concurrency.get(flow)
+    for name, slots in concurrency.slots.items() if concurrency is not None else ():
+        limit = line.limits.get(name) if name in line.limits else missing(name, line.namespace)
+        if isinstance(limit, BadLimit):
+            return limit.message
+        assert limit is not None
+        if slots > limit:
+            return f'limit "{name}" has {limit} slots in all, and a run of Flow "{flow}" needs {slots}'
+    return None
 
 
 def _walk(line: Line) -> dict[str, Go | Stay]:
@@ -138,14 +155,15 @@ def _walk(line: Line) -> dict[str, Go | Stay]:
 
 def _in_line(line: Line) -> list[Place]:
     """Of a flow with the policy Replace only the newest have a place."""
-    found = []
+    found: list[Place] = []
+    by_flow: dict[str, list[Place]] = defaultdict(list)
     for place in line.places:
-        concurrency = line.concurrency.get(place.flow)
+        by_flow[place.flow].append(place)
+    for flow, places in by_flow.items():
+        concurrency = line.concurrency.get(flow)
         if concurrency is not None and concurrency.policy is Policy.REPLACE and concurrency.limit is not None:
-            newer = sum(1 for other in line.places if other.flow == place.flow and other.age > place.age)
-            if newer >= concurrency.limit:
-                continue
-        found.append(place)
+            places = sorted(places, key=lambda place: place.age, reverse=True)[: concurrency.limit]
+        found += places
     return found
 
 
@@ -173,23 +191,18 @@ class _Ledger:
             self._used[name] += slots
 
     def wait(self, place: Place) -> None:
-        """What it lacks is kept for it; what it would get is not, as it cannot use that yet."""
+        """All that it needs is kept for it, also what is free now: else others take that in turns, and it never has
+        all of it. Who waits for its own flow keeps nothing: a run of that frees what the next one needs."""
         self._waiting[place.flow] += 1
         if not self._is_full(place.flow):
-            lacking = [name for name, slots in self._slots(place.flow).items() if self._lacks(name, slots)]
-            self._closed |= set(lacking)
-            self._wanting.update(lacking)
+            self._closed |= self._slots(place.flow).keys()
+            self._wanting.update(self._slots(place.flow).keys())
 
     def lack(self, place: Place) -> Stay | None:
         """Say what a run lacks, or None when there is room for it."""
-        for name, slots in self._slots(place.flow).items():
-            limit = self._line.limits.get(name) if name in self._line.limits else missing(name, self._line.namespace)
-            if isinstance(limit, BadLimit):
-                return Stay(limit.message, broken=True)
-            assert limit is not None
-            if slots > limit:
-                words = f'limit "{name}" has {limit} slots in all, and a run of Flow "{place.flow}" needs {slots}'
-                return Stay(words, broken=True)
+        broken = bad_limit(place.flow, self._line)
+        if broken is not None:
+            return Stay(broken, broken=True)
         if self._is_full(place.flow):
             return Stay(f"{self._full_words(place.flow)}; {_before(self._waiting[place.flow])}")
         for name, slots in self._slots(place.flow).items():

@@ -55,10 +55,17 @@ def _ended_at(status: dict[str, Any], finished_at: str) -> dict[str, Any]:
 
 def _claim(seen: Observed, state: RunState, message: str, finished_at: str) -> tuple[Manifest, ...]:
     """What keeps a run from being executed again under its key; it is made before the state is written."""
-    if seen.flow is None or not seen.begun or key_of(seen.run) is None:
+    if seen.flow is None or key_of(seen.run) is None or not _may_have_run(seen, state):
         return ()
     brief = message.partition("\n")[0]
     return (claim_map(run=seen.run, flow=seen.flow, state=state, message=brief, finished_at=finished_at),)
+
+
+def _may_have_run(seen: Observed, state: RunState) -> bool:
+    """Whether a task may have begun. A runner that was lost after it had started may not have been able to tell."""
+    if seen.first_task_at is not None or seen.report is not None:
+        return True
+    return state is RunState.CRASHED and "runnerStartedAt" in seen.status.get("timeline", {})
 
 
 def _lost_workers(seen: Observed, state: RunState) -> str:
@@ -86,7 +93,8 @@ def status_of(seen: Observed, state: RunState, message: str, now: datetime) -> d
         "timeline": {"createdAt": seen.run["metadata"]["creationTimestamp"]},
         "conditions": conditions,
     }
-    if seen.in_line and not state.in_line and not state.finished:
+    waits = state.in_line or (state is RunState.RUNNING and seen.first_task_at is None)
+    if (seen.in_line or seen.in_line_for_slots) and not waits and not state.finished:
         status["timeline"]["releasedAt"] = timestamp(now)
     runner = seen.runner
     if runner is None:

@@ -6,6 +6,9 @@ drives the engine, writes tasks and progress into the run's status, and leaves w
 
 from __future__ import annotations
 
+import headwater.pod.early  # noqa: F401  # before the imports that take long
+
+# isort: split
 import asyncio
 import logging
 import sys
@@ -162,6 +165,7 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, observer:
     from headwater.executors.dask_closing import closed_quietly
     from headwater.executors.lanes.choice import make_session
     from headwater.pod.tls import security
+    from headwater.pod.workers import Comings
 
     # A worker looks whether the port is open before it speaks TLS.
     logging.getLogger("distributed.comm.tcp").setLevel(logging.ERROR)
@@ -177,6 +181,10 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, observer:
         dashboard=False,
         dashboard_address="127.0.0.1:0",
     )
+    gate = drive.gate
+    if gate is not None:
+        gate.places = lambda: scheduler.total_nthreads
+        scheduler.add_plugin(Comings(lambda: observer.tell() if gate.waits else None))
     async with closed_quietly(scheduler):
         listeners = [listener.contact_address for listener in scheduler.listeners]
         inproc = next(address for address in listeners if address.startswith("inproc"))
@@ -186,8 +194,6 @@ async def _on_workers(handover: Handover, drive: Drive, info: RunInfo, observer:
                 client, scheduler, program, replace(info, given={}), drive, program, ("0.0.0.0", RECORDS_PORT)
             )
             await session.start()
-            if drive.gate is not None:
-                drive.gate.places = lambda: scheduler.total_nthreads
             client.subscribe_topic(lines.TOPIC, lines.show)
             await _run(drive, info, session, observer)
             await lines.bring_last(client)

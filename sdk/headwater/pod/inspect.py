@@ -6,6 +6,9 @@ the FlowVersion's status; or what went wrong, in words.
 
 from __future__ import annotations
 
+import headwater.pod.early  # noqa: F401  # before the imports that take long
+
+# isort: split
 import json
 import logging
 import os

@@ -6,6 +6,9 @@ wait for a scheduler backs off for seconds.
 
 from __future__ import annotations
 
+import headwater.pod.early  # noqa: F401  # before the imports that take long
+
+# isort: split
 import asyncio
 import logging
 import os
