@@ -121,7 +121,8 @@ class Links:
 class Run:
     """A run of a plan. With *keep_results* no result is released: `flow.run()` returns them all.
 
-    *cancelled* says who wanted it to stop, "" while nobody does; *marked*: somebody has said how a task ends.
+    *begun_at* is when the first task began, or was found to wait for a person; *cancelled* says who wanted it to stop,
+    "" while nobody does; *marked*: somebody has said how a task ends.
     """
 
     plan: Plan
@@ -132,6 +133,7 @@ class Run:
     unfinished: int = 0
     started_at: float | None = None
     finished_at: float | None = None
+    begun_at: float | None = None
     cancelled: str = ""
     marked: bool = False
 

@@ -56,9 +56,8 @@ def status_of(run: Run, gate: Gate | None = None) -> dict[str, Any]:
     status: dict[str, Any] = {"tasks": task_entries(run, gate), "progress": progress(run)}
     if gate is not None:
         status["taskDemand"] = _demand(gate) if run.finished_at is None else None
-    first = min((at for _, task in _shown(run) for at in [_first_start(task)] if at is not None), default=None)
-    if first is not None:
-        status["timeline"] = {"firstTaskAt": timestamp(first)}
+    if run.begun_at is not None:
+        status["timeline"] = {"firstTaskAt": timestamp(run.begun_at)}
     return status
 
 
