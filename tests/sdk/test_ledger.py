@@ -110,6 +110,22 @@ def test_only_what_failed_and_what_follows_it_runs_again(tmp_path: Path, executo
     assert not ran, "all is done"
 
 
+def test_a_run_that_was_resumed_and_failed_is_resumed_too(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story")
+    _, ledger, _ = story.run()
+    state, again, ran = story.run(resume_from=ledger)
+    assert state.is_failed()
+    assert ran == Counter(["load 20"])
+    assert again["transform-1"] == ledger["transform-1"], "where the results are is handed on"
+    assert again["load-1"].children[0] == ledger["load-1"].children[0]
+
+    (story.folder / "mended").touch()
+    state, _, ran = story.run(resume_from=again)
+    assert state.is_successful()
+    assert state.result[story.total].result == 1 + 11 + 21 + 31
+    assert ran == Counter(["load 20", "total"])
+
+
 def test_a_list_that_nobody_wrote_is_made_again(tmp_path: Path) -> None:
     @task
     def number() -> int:

@@ -130,7 +130,9 @@ def _given(entry: Entry, ref_of: RefOf) -> Given:
     state: State = getattr(states, entry.state)(entry.message or "Task run succeeded.")
     if entry.stored is None:
         return Given(state, NO_REF, entry.length)
-    return Given(state, ref_of(entry.stored), entry.length)
+    # With its address: a run that goes on from this one finds it too.
+    ref = ref_of(entry.stored)
+    return Given(state, ref, entry.length, stored=ref)
 
 
 def _running_again(ledger: Ledger, plan: Plan, again: set[int]) -> set[int]:
