@@ -187,6 +187,7 @@ class Reconciler:
             pair=make_pair(attempt, now) if needs_pair else None,
             refusal=self._refusals.of(key, run["metadata"]["uid"]),
             task_limits=tuple(sorted(limits_of(self._cache.config_maps(key.namespace, TASK_LIMITS)))),
+            resumed=self._cache.get(FLOW_RUN, key.namespace, run["spec"].get("resumeFrom", {}).get("run", "")),
             cancel=wish_of(run, lambda parent: self._cache.get(FLOW_RUN, key.namespace, parent)),
         )
         plan = runs.plan(self._in_line(seen), self._settings, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +123,32 @@ def test_what_keeps_a_run_from_beginning_is_said(see, decide, make, condition, c
     verdict = "Unknown" if state == "Pending" else "False"
     assert condition(made.status, "Succeeded") == (verdict, state, message)
     assert condition(made.status, "Finished")[0] == ("False" if state == "Pending" else "True")
+
+
+@pytest.mark.parametrize(
+    ("flow", "state", "words"),
+    [
+        ("sales", "Failed", 'spec.resumeFrom.run: FlowRun "etl-0" is of another Flow, "sales"; name one of this Flow'),
+        (
+            "etl",
+            "Running",
+            'spec.resumeFrom.run: FlowRun "etl-0" is not finished; wait for it or cancel it, then make a new run',
+        ),
+        ("etl", "Failed", None),
+    ],
+)
+def test_a_run_goes_on_from_a_finished_one_of_its_own_flow(make, see, decide, condition, flow, state, words) -> None:
+    resumed = make.run("etl-0", status={"conditions": make.conditions(RunState(state))})
+    resumed["spec"]["flow"] = flow
+    run = make.run(resumeFrom={"run": "etl-0"})
+    made = decide(see(run=run, resumed=resumed))
+    if words is not None:
+        assert made.create == (), "nothing is made for it"
+        assert condition(made.status, "Succeeded") == ("False", "Failed", words)
+        return
+    secret = next(made for made in made.create if made["kind"] == "Secret")
+    told = json.loads(secret["stringData"]["run.json"])
+    assert (told["uid"], told["resume_run"], told["resume_uid"]) == ("uid-etl-1", "etl-0", "uid-etl-0")
 
 
 def test_a_null_parameter_counts_as_not_given(see, decide, make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from headwater import Flow, Parameter, task
 from headwater.core.errors import ResumeError
 from headwater.core.states import State
 from headwater.engine.ledger import Entry, Ledger
+from headwater.engine.plan import make_plan
 from headwater.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
+from headwater.pod import ledgers
+from headwater.pod.handover import Handover
+from headwater.pod.process import explain
 from headwater.results import LocalResult
 from headwater.run import run_flow
 
@@ -174,3 +179,85 @@ def test_a_stored_result_that_is_gone_fails_the_task_that_reads_it(tmp_path: Pat
     assert state.is_failed()
     loaded = next(found for task, found in state.result.items() if task.name == "load")
     assert "Nothing is stored at" in (loaded.map_states[2].message or "")
+
+
+def test_a_task_that_was_mapped_and_is_not_runs_anew(tmp_path: Path) -> None:
+    def made(mapped: bool) -> tuple[Flow, Any]:
+        @task
+        def source() -> list[int]:
+            return [1, 2, 3]
+
+        @task
+        def middle(x: Any) -> Any:
+            return x
+
+        @task
+        def end(x: Any) -> Any:
+            if not (tmp_path / "mended").exists():
+                raise ValueError("not yet")
+            return x
+
+        with Flow("shape", result=LocalResult(dir=str(tmp_path / "results"))) as flow:
+            last = end(middle.map(source()) if mapped else middle(source()))
+        return flow, last
+
+    for before in (True, False):
+        (tmp_path / "mended").unlink(missing_ok=True)
+        kept: list[Ledger] = []
+        run_flow(made(before)[0], {}, on_ledger=kept.append, context={"checkpointing": True})
+        (tmp_path / "mended").touch()
+        flow, last = made(not before)
+        state = run_flow(flow, {}, resume_from=kept[0], context={"checkpointing": True})
+        assert state.result[last].result == [1, 2, 3]
+
+
+# As files, in the store of a FlowRun's flow
+
+
+def handover(**more: Any) -> Handover:
+    return Handover("etl-2", "sales", "story", "story-v1", 1, "flow.py:flow", resume_run="etl-1", **more)
+
+
+def put(folder: Path, text: str) -> Flow:
+    place = folder / "results/headwater/ledgers/sales/etl-1.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    return Story(folder).flow
+
+
+def test_a_ledger_says_of_which_run_it_is(tmp_path: Path) -> None:
+    entries: Ledger = {"report-1": Entry("Success")}
+    first = Handover("etl-1", "sales", "story", "story-v1", 1, "flow.py:flow", uid="one")
+    flow = Story(tmp_path).flow
+    plan = make_plan(flow)
+    ledgers.keep(flow, first, entries)
+    report = plan.slugs["report-1"]
+    assert list(ledgers.given_to(flow, plan, handover(resume_uid="one"))) == [report]
+    assert list(ledgers.given_to(flow, plan, handover())) == [report], "it was deleted, or the operator is older"
+    with pytest.raises(ResumeError, match="one of an earlier run of that name, which was deleted"):
+        ledgers.given_to(flow, plan, handover(resume_uid="another"))
+    with pytest.raises(ResumeError, match='FlowRun "etl-1" is of Flow "story" .story-v1., and this run of Flow "tale"'):
+        ledgers.given_to(flow, plan, replace(handover(), flow="tale"))
+    put(tmp_path, json.dumps({slug: entry.as_dict() for slug, entry in entries.items()}))
+    assert list(ledgers.given_to(flow, plan, handover(resume_uid="any"))) == [report], "from before it said so"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"load-1": 3}',
+        '{"load-1": {"state": "Success", "stored": ["x"]}}',
+        '{"load-1": {"state": "Mapped", "width": 1, "children": {"x": {"state": "Success"}}}}',
+        '{"format": 2, "tasks": {}}',
+    ],
+)
+def test_a_damaged_ledger_is_told_in_words(tmp_path: Path, text: str) -> None:
+    flow = put(tmp_path, text)
+    with pytest.raises(ResumeError, match='"etl-1" cannot be read, which is headwater/ledgers/sales/etl-1.json in') as e:
+        ledgers.given_to(flow, make_plan(flow), handover())
+    assert e.tb.tb_next is not None
+    sentence, tail = explain(e.value.with_traceback(e.tb.tb_next))
+    assert sentence.startswith("ResumeError: resumeFrom: ")
+    assert tail == "", "where in our code it was is of no use to anybody"

@@ -23,7 +23,8 @@ class Observed:
     as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made. *turn* is
     None where no limit holds; *replaced_by* names the run that takes this one's place. Of a run with an idempotency
     key, *claim* says how an earlier one ended, and *rival* names one that is not over. *cancel* is set when somebody
-    wants the run to stop. *task_limits* are the tags that are limited in its namespace.
+    wants the run to stop. *task_limits* are the tags that are limited in its namespace. *resumed* is the run that it
+    goes on from, if that is still there.
     """
 
     run: Manifest
@@ -41,6 +42,7 @@ class Observed:
     rival: str | None = None
     cancel: Wish | None = None
     task_limits: tuple[str, ...] = ()
+    resumed: Manifest | None = None
 
     @property
     def status(self) -> dict[str, Any]:

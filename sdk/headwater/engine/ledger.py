@@ -7,14 +7,14 @@ what succeeded, as long as those that run again find in a store what they read o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.core import states
 from headwater.core.errors import ResumeError
 from headwater.core.states import State, Success
 from headwater.engine.events import NO_REF, Given
-from headwater.engine.inputs import Length
+from headwater.engine.inputs import UNMAPPABLE, Length
 from headwater.engine.plan import Plan, depths, labels
 from headwater.engine.run import Run, TaskRun
 
@@ -26,7 +26,10 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How a task run ended: *state* is the name of its state, *stored* (url, serializer) of its result."""
+    """How a task run ended: *state* is the name of its state, *stored* (url, serializer) of its result.
+
+    A task that was *mapped* has as many children as *width* says, once it was widened.
+    """
 
     state: str
     message: str | None = None
@@ -34,6 +37,7 @@ class Entry:
     length: Length = None
     children: Mapping[int, Entry] = field(default_factory=dict)
     width: int | None = None
+    mapped: bool = False
 
     @property
     def good(self) -> bool:
@@ -51,6 +55,8 @@ class Entry:
         if self.width is not None:
             found["width"] = self.width
             found["children"] = {str(index): child.as_dict() for index, child in self.children.items()}
+        elif self.mapped:
+            found["mapped"] = True
         return found
 
     @classmethod
@@ -64,6 +70,7 @@ class Entry:
             tuple(length) if isinstance(length, list) else length,
             {int(index): cls.from_dict(child) for index, child in found.get("children", {}).items()},
             found.get("width"),
+            found.get("mapped", "width" in found),
         )
 
 
@@ -78,9 +85,9 @@ def ledger_of(run: Run) -> Ledger:
             continue
         if task.children is not None and task.family is not None:
             children = {i: _entry(child) for i, child in enumerate(task.children) if child.state.is_finished()}
-            found[plan.slug] = Entry(task.state.name, children=children, width=task.family.width)
+            found[plan.slug] = Entry(task.state.name, children=children, width=task.family.width, mapped=True)
         elif task.state.is_finished():
-            found[plan.slug] = _entry(task)
+            found[plan.slug] = replace(_entry(task), mapped=plan.mapped)
     return found
 
 
@@ -93,9 +100,10 @@ def _entry(task: TaskRun) -> Entry:
 def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ()) -> dict[int, Given]:
     """Return what a run of *plan* is given of an earlier one: what succeeded and is not downstream of what runs again.
 
-    *again* are slugs of tasks that run again though they succeeded. Raises ResumeError when a task that runs again
-    reads a result that was not stored, and names it.
+    *again* are slugs of tasks that run again though they succeeded; so does one that was mapped and is not any more or
+    the other way round, or whose result is mapped over now and was not then. Raises ResumeError when a task that runs again reads a result that was not stored, and names it.
     """
+    ledger = {slug: entry for slug, entry in ledger.items() if _fits(entry, plan, slug)}
     unknown = [slug for slug in again if slug not in plan.slugs]
     if unknown:
         raise ResumeError(f'The flow has no task "{unknown[0]}"; there are {", ".join(sorted(plan.slugs))}.')
@@ -124,6 +132,19 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
         elif i not in active:
             given[i] = _given(entry, ref_of)
     return given
+
+
+def _fits(entry: Entry, plan: Plan, slug: str) -> bool:
+    """Whether an entry is of the shape that its task has in this plan, and tells the lengths that are asked for."""
+    task = plan.tasks[plan.slugs[slug]] if slug in plan.slugs else None
+    if task is None or task.mapped != entry.mapped:
+        return False
+    found = entry.children.values() if entry.width is not None else [entry]
+    return all(_is_measured(one.length, task.measure) for one in found if one.stored is not None)
+
+
+def _is_measured(length: Length, depth: int) -> bool:
+    return depth == 0 or isinstance(length, tuple) or length == UNMAPPABLE or (depth == 1 and length is not None)
 
 
 def _given(entry: Entry, ref_of: RefOf) -> Given:

@@ -60,7 +60,7 @@ def main() -> None:
         # A flow that cannot be imported, parameters that do not fit: the run says so and ends.
         sentence, tail = process.explain(error)
         logger.exception("The run cannot be executed")
-        state, message, status = RunState.FAILED, f"{sentence}\n{tail}", {}
+        state, message, status = RunState.FAILED, f"{sentence}\n{tail}".rstrip(), {}
     report = final_report(state, message, time.time())
     process.leave_word(report)
     if not reporter.close({**status, "report": report}):

@@ -1,8 +1,14 @@
-"""Ledgers of FlowRuns: kept in the flow's result store, where a later run finds them."""
+"""Ledgers of FlowRuns: kept in the flow's result store, where a later run finds them.
+
+A file says of which run it is, as another may have had its name: {"format": 2, "flow", "version", "uid", "tasks": {slug:
+entry}}. Those of format 1 are the entries only.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from headwater.core.errors import ResumeError
 from headwater.core.flow import Flow
@@ -17,6 +23,8 @@ from headwater.results.result import MissingError
 from headwater.results.serializers import JSONSerializer
 
 logger = logging.getLogger("headwater.runner")
+
+FORMAT = 2
 
 
 def _place(flow: Flow, namespace: str, run: str) -> Result | None:
@@ -35,9 +43,39 @@ def keep(flow: Flow, handover: Handover, ledger: Ledger) -> None:
     if place is None:
         return
     try:
-        place.write({slug: entry.as_dict() for slug, entry in ledger.items()})
+        place.write(to_file(handover, ledger))
     except Exception as error:
         logger.warning("The ledger of this run cannot be stored; no other can resume from it: %s", summary_of(error))
+
+
+def to_file(handover: Handover, ledger: Ledger) -> dict[str, Any]:
+    tasks = {slug: entry.as_dict() for slug, entry in ledger.items()}
+    origin = {"flow": handover.flow, "version": handover.version, "uid": handover.uid}
+    return {"format": FORMAT, **origin, "tasks": tasks}
+
+
+def from_file(found: Mapping[str, Any], handover: Handover) -> Ledger:
+    """Return the ledger of the run that *handover* resumes from. Raises ResumeError when the file is of another run, and
+    anything for what `to_file` did not make."""
+    run, entries = handover.resume_run, found
+    if isinstance(found.get("format"), int):
+        if found["format"] != FORMAT:
+            raise ResumeError(
+                f'resumeFrom: the ledger of FlowRun "{run}" has format {found["format"]}, and this flow image reads up '
+                f"to {FORMAT}: upgrade the flow image."
+            )
+        if found["flow"] != handover.flow:
+            raise ResumeError(
+                f'resumeFrom: FlowRun "{run}" is of Flow "{found["flow"]}" ({found["version"]}), and this run of Flow '
+                f'"{handover.flow}"; a run goes on from one of its own Flow.'
+            )
+        if handover.resume_uid and found["uid"] and found["uid"] != handover.resume_uid:
+            raise ResumeError(
+                f'resumeFrom: FlowRun "{run}" left no ledger; there is one of an earlier run of that name, which was '
+                "deleted. Run the flow anew."
+            )
+        entries = found["tasks"]
+    return {slug: Entry.from_dict(entry) for slug, entry in entries.items()}
 
 
 def given_to(flow: Flow, plan: Plan, handover: Handover) -> dict[int, Given]:
@@ -52,13 +90,18 @@ def given_to(flow: Flow, plan: Plan, handover: Handover) -> dict[int, Given]:
             'give it one that lasts, such as Flow(..., result=S3Result("bucket")), and run it anew this time.'
         )
     try:
-        found = place.read(str(place.location)).value
-        ledger = {slug: Entry.from_dict(entry) for slug, entry in found.items()}
+        ledger = from_file(place.read(str(place.location)).value, handover)
     except MissingError as error:
         raise ResumeError(
             f'resumeFrom: FlowRun "{run}" left no ledger ({error}). It has one when its flow has a result store that '
-            "lasts and it came to its end."
+            "lasts and some of its tasks came to an end."
         ) from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ResumeError(f'resumeFrom: the ledger of FlowRun "{run}" cannot be read: {summary_of(error)}') from None
+    except ResumeError:
+        raise
+    except Exception as error:
+        # Whatever somebody may have made of the file.
+        raise ResumeError(
+            f'resumeFrom: the ledger of FlowRun "{run}" cannot be read, which is {place.location} in the result store '
+            f"of the flow ({summary_of(error)}). Mend the store, or run the flow anew."
+        ) from None
     return resume(ledger, plan, lambda stored: Stored(*stored), handover.resume_tasks)
