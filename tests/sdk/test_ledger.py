@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,17 @@ import pytest
 
 from headwater import Flow, Parameter, task
 from headwater.core.errors import ResumeError
-from headwater.core.states import State
+from headwater.core.states import Paused, State, Success
+from headwater.engine.events import PauseAnswered, RunBegan, TaskEnded
 from headwater.engine.ledger import Entry, Ledger
+from headwater.engine.machine import Run, step
 from headwater.engine.plan import make_plan
 from headwater.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 from headwater.pod import ledgers
 from headwater.pod.handover import Handover
 from headwater.pod.process import explain
 from headwater.results import LocalResult
+from headwater.results.address import NOTHING
 from headwater.run import run_flow
 
 EXECUTORS = {
@@ -230,7 +234,7 @@ def test_a_ledger_says_of_which_run_it_is(tmp_path: Path) -> None:
     first = Handover("etl-1", "sales", "story", "story-v1", 1, "flow.py:flow", uid="one")
     flow = Story(tmp_path).flow
     plan = make_plan(flow)
-    ledgers.keep(flow, first, entries)
+    put(tmp_path, json.dumps(ledgers.to_file(first, entries)))
     report = plan.slugs["report-1"]
     assert list(ledgers.given_to(flow, plan, handover(resume_uid="one"))) == [report]
     assert list(ledgers.given_to(flow, plan, handover())) == [report], "it was deleted, or the operator is older"
@@ -261,3 +265,45 @@ def test_a_damaged_ledger_is_told_in_words(tmp_path: Path, text: str) -> None:
     sentence, tail = explain(e.value.with_traceback(e.tb.tb_next))
     assert sentence.startswith("ResumeError: resumeFrom: ")
     assert tail == "", "where in our code it was is of no use to anybody"
+
+
+def test_a_ledger_is_kept_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledgers, "SECONDS_BETWEEN_WRITES", 0.3)
+    flow = Story(tmp_path).flow
+    first = Handover("etl-1", "sales", "story", "story-v1", 1, "flow.py:flow", uid="one")
+    run = Run(make_plan(flow))
+    keeper = ledgers.Keeper(flow, first, run)
+
+    def post(event: Any) -> None:
+        step(run, event)
+        keeper.saw(event)
+
+    def kept() -> Any:
+        place = tmp_path / "results/headwater/ledgers/sales/etl-1.json"
+        return json.loads(place.read_text())["tasks"] if place.exists() else None
+
+    def until_kept(wanted: list[str]) -> None:
+        deadline = time.monotonic() + 10.0
+        while kept() is None or sorted(kept()) != wanted:
+            assert time.monotonic() < deadline, kept()
+            time.sleep(0.02)
+
+    extract, report = run.plan.slugs["extract-1"], run.plan.slugs["report-1"]
+    post(RunBegan(0.0, {"n": 2}))
+    post(TaskEnded(report, 1, 1.0, Paused("go on?")))
+    until_kept([])
+    post(TaskEnded(extract, 1, 2.0, Success(), "ref", 2, stored=NOTHING))
+    until_kept(["extract-1", "load-1", "transform-1"])
+    assert kept()["transform-1"]["children"] == {}, "they are under way"
+    post(PauseAnswered(report, 1, 3.0, approved=False))
+    keeper.close()
+    assert kept()["report-1"]["state"] == "Failed"
+
+
+def test_without_a_store_nothing_is_kept(tmp_path: Path) -> None:
+    flow = Story(tmp_path, stored=False).flow
+    run = Run(make_plan(flow))
+    keeper = ledgers.Keeper(flow, Handover("etl-1", "sales", "story", "story-v1", 1, "flow.py:flow"), run)
+    keeper.saw(TaskEnded(0, 1, 1.0, Paused("go on?")))
+    keeper.close()
+    assert not (tmp_path / "results").exists()

@@ -78,7 +78,10 @@ Ledger = dict[str, Entry]  # by slug
 
 
 def ledger_of(run: Run) -> Ledger:
-    """Return how the task runs of a run have ended; those that are under way are left out."""
+    """Return how the task runs of a run have ended; those that are under way are left out.
+
+    It may be called beside the thread that changes the run: a state is the last of what is noted of an end.
+    """
     found: Ledger = {}
     for plan, task in zip(run.plan.tasks, run.tasks, strict=True):
         if plan.parameter is not None:
@@ -86,7 +89,7 @@ def ledger_of(run: Run) -> Ledger:
         if task.children is not None and task.family is not None:
             children = {i: _entry(child) for i, child in enumerate(task.children) if child.state.is_finished()}
             found[plan.slug] = Entry(task.state.name, children=children, width=task.family.width, mapped=True)
-        elif task.state.is_finished():
+        elif task.state.is_finished() and not task.state.is_mapped():  # it is just being widened
             found[plan.slug] = replace(_entry(task), mapped=plan.mapped)
     return found
 
