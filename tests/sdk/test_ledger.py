@@ -240,7 +240,7 @@ def test_a_ledger_says_of_which_run_it_is(tmp_path: Path) -> None:
     assert list(ledgers.given_to(flow, plan, handover())) == [report], "it was deleted, or the operator is older"
     with pytest.raises(ResumeError, match="one of an earlier run of that name, which was deleted"):
         ledgers.given_to(flow, plan, handover(resume_uid="another"))
-    with pytest.raises(ResumeError, match='FlowRun "etl-1" is of Flow "story" .story-v1., and this run of Flow "tale"'):
+    with pytest.raises(ResumeError, match=r'FlowRun "etl-1" is of Flow "story" .* and this run of Flow "tale"'):
         ledgers.given_to(flow, plan, replace(handover(), flow="tale"))
     put(tmp_path, json.dumps({slug: entry.as_dict() for slug, entry in entries.items()}))
     assert list(ledgers.given_to(flow, plan, handover(resume_uid="any"))) == [report], "from before it said so"
@@ -259,7 +259,7 @@ def test_a_ledger_says_of_which_run_it_is(tmp_path: Path) -> None:
 )
 def test_a_damaged_ledger_is_told_in_words(tmp_path: Path, text: str) -> None:
     flow = put(tmp_path, text)
-    with pytest.raises(ResumeError, match='"etl-1" cannot be read, which is headwater/ledgers/sales/etl-1.json in') as e:
+    with pytest.raises(ResumeError, match='"etl-1" cannot be read, which is headwater/ledgers/sales/etl-1') as e:
         ledgers.given_to(flow, make_plan(flow), handover())
     assert e.tb.tb_next is not None
     sentence, tail = explain(e.value.with_traceback(e.tb.tb_next))

@@ -84,7 +84,7 @@ def why_not_marked(run: Run, task: int, map_index: int) -> str:
             return f'"{plan.slug}" has {len(found.children)} children: name one by its mapIndex'
         return f'"{plan.slug}" has ended as {found.state.name} already' if found.state.is_finished() else ""
     if found.children is None:
-        return f'"{plan.slug}" has no children' + ("" if found.state.is_finished() else " yet")
+        return f'"{plan.slug}" has no children' + (" yet" if plan.mapped and not found.state.is_finished() else "")
     if not 0 <= map_index < len(found.children):
         return f'"{plan.slug}" has children 0 to {len(found.children) - 1}, and no {map_index}'
     state = found.children[map_index].state

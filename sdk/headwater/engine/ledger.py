@@ -104,7 +104,8 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
     """Return what a run of *plan* is given of an earlier one: what succeeded and is not downstream of what runs again.
 
     *again* are slugs of tasks that run again though they succeeded; so does one that was mapped and is not any more or
-    the other way round, or whose result is mapped over now and was not then. Raises ResumeError when a task that runs again reads a result that was not stored, and names it.
+    the other way round, or whose result is mapped over now and was not then. Raises ResumeError when a task that runs
+    again reads a result that was not stored, and names it.
     """
     ledger = {slug: entry for slug, entry in ledger.items() if _fits(entry, plan, slug)}
     unknown = [slug for slug in again if slug not in plan.slugs]

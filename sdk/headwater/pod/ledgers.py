@@ -1,7 +1,7 @@
 """Ledgers of FlowRuns: kept in the flow's result store, where a later run finds them.
 
-A file says of which run it is, as another may have had its name: {"format": 2, "flow", "version", "uid", "tasks": {slug:
-entry}}. Those of format 1 are the entries only.
+A file says of which run it is, as another may have had its name: {"format": 2, "flow", "version", "uid", "tasks"}, where
+tasks are the entries by slug. Those of format 1 are the entries only.
 """
 
 from __future__ import annotations
@@ -139,8 +139,10 @@ def to_file(handover: Handover, ledger: Ledger) -> dict[str, Any]:
 
 
 def from_file(found: Mapping[str, Any], handover: Handover) -> Ledger:
-    """Return the ledger of the run that *handover* resumes from. Raises ResumeError when the file is of another run, and
-    anything for what `to_file` did not make."""
+    """Return the ledger of the run that *handover* resumes from.
+
+    Raises ResumeError when the file is of another run, and anything for what `to_file` did not make.
+    """
     run, entries = handover.resume_run, found
     if isinstance(found.get("format"), int):
         if found["format"] != FORMAT:

@@ -70,7 +70,7 @@ def source_folders() -> tuple[str, ...]:
 def explain(error: BaseException, frames: int = 3) -> tuple[str, str]:
     """Return an error as one sentence, and the last frames of its traceback.
 
-    Where only code of ours was at work, the frames would tell nobody anything: what we say of our own account is enough.
+    Where only code of ours was at work, the frames would tell nobody anything: the words are enough.
     """
     message = words_of(error).strip().splitlines()
     sentence = f"{type(error).__name__}: {message[0][:SENTENCE_LENGTH]}" if message else type(error).__name__
