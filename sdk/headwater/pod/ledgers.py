@@ -1,7 +1,7 @@
 """Ledgers of FlowRuns: kept in the flow's result store, where a later run finds them.
 
-A file says of which run it is, as another may have had its name: {"format": 2, "flow", "version", "uid", "tasks"}, where
-tasks are the entries by slug. Those of format 1 are the entries only.
+A file says of which run it is, as another may have had its name: {"format": 2, "flow", "version", "uid", "tasks"}, with
+the entries by slug in tasks. Those of format 1 are the entries only.
 """
 
 from __future__ import annotations
