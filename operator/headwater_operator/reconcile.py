@@ -179,7 +179,10 @@ class Reconciler:
         seen = ObservedRun(
             run=run,
             flow=flow,
-            versions=self._versions(flow) if flow is not None else self._cache.versions_of(key.namespace, name),
+            # What has begun keeps its version for as long as that is there, whoever owns it.
+            versions=self._versions(flow)
+            if flow is not None and "attempt" not in run.get("status", {})
+            else self._cache.versions_of(key.namespace, name),
             pods=pods,
             address=self._cache.address(key.namespace, attempt),
             secret=self._cache.has_secret(key.namespace, attempt),

@@ -59,7 +59,14 @@ def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
         last = max(dead, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
         why = f"{len(dead)} workers were lost, the last, {last['metadata']['name']}: {pods.how_ended(last).message}"
         return RunState.CRASHED, why
+    if seen.begun and seen.version is None and seen.wanted_workers and not any(map(pods.is_live, seen.workers)):
+        return RunState.CRASHED, f"no worker is left, and none can be made: {gone_words(seen)}"
     return None
+
+
+def gone_words(seen: Observed) -> str:
+    """Why a run under way has no version any more."""
+    return f'Flow "{seen.run["spec"]["flow"]}" was deleted, and with it the version that this run is of'
 
 
 def _can_hear(seen: Observed) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from headwater.resources import names
 from headwater.resources.conditions import RunState, find, parse_timestamp
 from headwater_operator.kinds import Manifest
-from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
+from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS, NEEDS_ANNOTATION
 from headwater_operator.plans import Refusal
 from headwater_operator.runs.cancel import Wish
 from headwater_operator.runs.queue import Turn
@@ -83,23 +84,34 @@ class Observed:
 
     @property
     def version(self) -> Manifest | None:
-        """The version that the run was pinned to: by its status, else by its runner's label."""
-        pinned = self.status.get("version", {}).get("name")
-        if pinned is None and self.runner is not None:
-            pinned = self.runner["metadata"]["labels"].get(names.VERSION_LABEL)
-        return next((version for version in self.versions if version["metadata"]["name"] == pinned), None)
+        """The version that the run was pinned to: by its status, else by its runner's label.
+
+        None once it is deleted, as its Flow was. One that is younger than the attempt is of another Flow of that name.
+        """
+        pinned, made_at = self.status.get("version", {}).get("name"), self.status.get("attempt", {}).get("startedAt")
+        if self.runner is not None:
+            pinned = pinned or self.runner["metadata"]["labels"].get(names.VERSION_LABEL)
+            made_at = made_at or self.runner["metadata"]["creationTimestamp"]
+        for version in self.versions:
+            if version["metadata"]["name"] == pinned:
+                made = parse_timestamp(version["metadata"]["creationTimestamp"])
+                return version if made_at is None or made <= parse_timestamp(made_at) else None
+        return None
 
     @property
-    def provisioner(self) -> str:
-        return str(self._execution.get("provisioner", "Pods"))
+    def needs(self) -> dict[str, Any] | None:
+        """What the version asks for while the run is under way; once that is deleted, as the runner pod tells it."""
+        if self.version is not None:
+            return dict(self.version["spec"])
+        annotations = self.runner["metadata"].get("annotations", {}) if self.runner is not None else {}
+        return dict(json.loads(annotations[NEEDS_ANNOTATION])) if NEEDS_ANNOTATION in annotations else None
 
     @property
     def wanted_workers(self) -> int:
-        return int(self._execution.get("workers", 1)) if self.provisioner == "Pods" else 0
-
-    @property
-    def _execution(self) -> dict[str, Any]:
-        return dict(self.version["spec"].get("execution", {})) if self.version is not None else {}
+        if self.needs is None:
+            return 0
+        execution = self.needs.get("execution", {})
+        return int(execution.get("workers", 1)) if execution.get("provisioner", "Pods") == "Pods" else 0
 
     @property
     def created_at(self) -> datetime:
@@ -127,10 +139,9 @@ class Observed:
         return parse_timestamp(released_at) if released_at is not None else self.created_at
 
     def start_deadline_seconds(self) -> int:
-        source = self.version if self.version is not None else self.flow
-        spec = source["spec"] if source is not None else {}
+        spec = self.needs or (self.flow["spec"] if self.flow is not None else {})
         return int(spec.get("startDeadlineSeconds", DEFAULT_START_DEADLINE_SECONDS))
 
     def timeout_seconds(self) -> int | None:
-        seconds = self.version["spec"].get("timeoutSeconds") if self.version is not None else None
+        seconds = (self.needs or {}).get("timeoutSeconds")
         return int(seconds) if seconds is not None else None

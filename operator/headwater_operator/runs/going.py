@@ -6,6 +6,7 @@ from datetime import datetime
 
 from headwater.resources.conditions import RunState, parse_timestamp
 from headwater_operator import pods
+from headwater_operator.runs.deadlines import gone_words
 from headwater_operator.runs.decisions import paused_words, unknown_words
 from headwater_operator.runs.facts import Observed
 
@@ -43,6 +44,9 @@ def _running_words(seen: Observed) -> str:
         return f"tasks are running; {seen.refusal.words('a worker is')}"
     if waits:
         return f"running with {len(seen.workers) - len(waits)} of {seen.wanted_workers} workers: {waits[0].message}"
+    live = sum(map(pods.is_live, seen.workers))
+    if seen.version is None and live < seen.wanted_workers:
+        return f"running with {live} of {seen.wanted_workers} workers, and no other can be made: {gone_words(seen)}"
     if seen.lacks_slots:
         return _slot_words(seen)
     return f"tasks are running{unknown_words(seen)}"
