@@ -50,7 +50,7 @@ def runner_pod(*, run: Manifest, version: Manifest, attempt: int, settings: Sett
 
 def _needs(spec: Manifest) -> Manifest:
     execution = {name: at for name, at in spec.get("execution", {}).items() if name in ("provisioner", "workers")}
-    seconds = {name: spec[name] for name in ("startDeadlineSeconds", "timeoutSeconds") if name in spec}
+    seconds: Manifest = {name: spec[name] for name in ("startDeadlineSeconds", "timeoutSeconds") if name in spec}
     return {"execution": execution, **seconds}
 
 

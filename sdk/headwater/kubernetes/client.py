@@ -32,6 +32,10 @@ def _load(config: Any, context: str | None) -> str | None:
     return str(namespace) if namespace else None
 
 
+class UnfitError(ClusterError):
+    """A change does not fit what is there: somebody else may have changed it meanwhile."""
+
+
 class Cluster:
     """Our resources in one cluster and namespace, as the current user of kubeconfig (or the pod's account).
 
@@ -158,7 +162,8 @@ class Cluster:
                 f"(or there is no such namespace, or Headwater is not installed); `kubectl get {plural} -A` lists "
                 "what there is."
             )
-        return ClusterError(f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {_words(error)}')
+        words = f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {_words(error)}'
+        return UnfitError(words) if error.status == 422 else ClusterError(words)
 
 
 def _words(error: Any) -> str:
