@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from headwater import Flow, Parameter, task
+from headwater import Flow, Parameter, resource_manager, task
 from headwater.core.errors import ResumeError
 from headwater.core.states import Paused, State, Success
 from headwater.engine.events import PauseAnswered, RunBegan, TaskEnded
@@ -152,6 +152,62 @@ def test_a_list_that_nobody_wrote_is_made_again(tmp_path: Path) -> None:
     run_flow(flow, {}, on_ledger=kept.append, context={"checkpointing": True})
     (tmp_path / "mended").touch()
     assert run_flow(flow, {}, resume_from=kept[0]).result[value].result == 7
+
+
+def test_a_resource_is_set_up_again_for_what_runs_again_in_its_block(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    @resource_manager
+    class Cluster:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def setup(self) -> str:
+            ran.append("setup")
+            if bad[0] == "setup":
+                raise ValueError("no room")
+            return f"cluster of {self.size}"
+
+        def cleanup(self, resource: str) -> None:
+            ran.append(f"cleanup {resource}")
+
+    @task
+    def size() -> int:
+        ran.append("size")
+        return 3
+
+    @task
+    def step_by_name(name: str, cluster: str | None = None) -> str:
+        ran.append(name)
+        if name == bad[0]:
+            raise ValueError("not yet")
+        return name
+
+    with Flow("block", result=LocalResult(dir=str(tmp_path / "results"))) as flow:
+        with Cluster(size()) as cluster:
+            first = step_by_name("first", cluster, task_args={"name": "first"})
+            second = step_by_name("second", upstream_tasks=[first], task_args={"name": "second"})
+        step_by_name("after", upstream_tasks=[second], task_args={"name": "after"})
+
+    def go(fails: str, resume_from: Ledger | None = None) -> Ledger:
+        bad[0] = fails
+        ran.clear()
+        kept: list[Ledger] = []
+        run_flow(flow, {}, on_ledger=kept.append, context={"checkpointing": True}, resume_from=resume_from)
+        return kept[0]
+
+    bad = [""]
+    ledger = go("second")
+    assert ran == ["size", "setup", "first", "second", "cleanup cluster of 3"]
+    ledger = go("after", ledger)
+    assert sorted(ran) == ["after", "cleanup cluster of 3", "second", "setup"]
+    assert ran.index("setup") < ran.index("second") < ran.index("cleanup cluster of 3")
+    go("", ledger)
+    assert ran == ["after"], "nothing in the block"
+
+    ledger = go("second")
+    go("setup", ledger)
+    assert ran == ["setup"], "what stands behind one that was given does not run without the resource either"
 
 
 def test_a_task_that_is_named_runs_again_with_what_follows_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ what succeeded, as long as those that run again find in a store what they read o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from headwater.core.errors import ResumeError
 from headwater.core.states import State, Success
 from headwater.engine.events import NO_REF, Given
 from headwater.engine.inputs import UNMAPPABLE, Length
-from headwater.engine.plan import Plan, depths, labels
+from headwater.engine.plan import Plan, TaskPlan, depths, labels
 from headwater.engine.run import Run, TaskRun
 
 # Makes the ref of a stored result of its address.
@@ -114,7 +114,7 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
     chosen = {plan.slugs[slug] for slug in again}
     runs = _running_again(ledger, plan, chosen)
     kept = _kept_children(ledger, plan, runs, chosen)
-    made_again = _made_again(ledger, plan, runs, kept)
+    made_again = _made_again(ledger, plan, runs)
     for i in made_again:
         kept.pop(i, None)
     active = runs | made_again
@@ -125,6 +125,8 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
             f"The results of {names} were not stored, and tasks that run again read them. Give the flow or these tasks "
             "a result, such as LocalResult, and checkpoint=True; this time run the flow anew."
         )
+    # What is in the block of a resource that is set up again is not over before that is done.
+    in_blocks = _downstream(plan, (i for i in made_again if plan.tasks[i].resource and not plan.tasks[i].cleans_up))
     given = {}
     for i, task in enumerate(plan.tasks):
         entry = ledger.get(task.slug)
@@ -134,7 +136,7 @@ def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ())
             children = {index: _given(entry.children[index], ref_of) for index in sorted(kept[i])}
             given[i] = Given(Success(), children=children)
         elif i not in active:
-            given[i] = _given(entry, ref_of)
+            given[i] = replace(_given(entry, ref_of), in_turn=i in in_blocks)
     return given
 
 
@@ -167,13 +169,18 @@ def _running_again(ledger: Ledger, plan: Plan, again: set[int]) -> set[int]:
         entry = ledger.get(task.slug)
         if task.parameter is None and (entry is None or not _all_good(entry)):
             runs.add(i)
-    todo = list(runs)
+    return runs | _downstream(plan, runs)
+
+
+def _downstream(plan: Plan, of: Iterable[int]) -> set[int]:
+    found: set[int] = set()
+    todo = list(of)
     while todo:
         for down in plan.tasks[todo.pop()].downstream:
-            if down not in runs:
-                runs.add(down)
+            if down not in found:
+                found.add(down)
                 todo.append(down)
-    return runs
+    return found
 
 
 def _kept_children(ledger: Ledger, plan: Plan, runs: set[int], chosen: set[int]) -> dict[int, set[int]]:
@@ -193,21 +200,35 @@ def _kept_children(ledger: Ledger, plan: Plan, runs: set[int], chosen: set[int])
     return kept
 
 
-def _made_again(ledger: Ledger, plan: Plan, runs: set[int], kept: dict[int, set[int]]) -> set[int]:
-    """Return automatic tasks whose results are read and not stored: these are made again of what they read."""
+def _made_again(ledger: Ledger, plan: Plan, runs: set[int]) -> set[int]:
+    """Return tasks that run again though they succeeded and nothing upstream of them does, as what they gave is read.
+
+    Automatic ones whose results are not stored, which are made of what they read; and those of a resource, which is
+    set up anew for what runs again in its block, and cleaned up after that.
+    """
     found: set[int] = set()
     todo = list(runs)
     while todo:
         i = todo.pop()
         for edge in plan.tasks[i].edges:
-            up = edge.up
-            entry = ledger.get(plan.tasks[up].slug)
-            if edge.key is None or not plan.tasks[up].automatic or up in runs | found or entry is None:
+            up, task = edge.up, plan.tasks[edge.up]
+            entry = ledger.get(task.slug)
+            if edge.key is None or up in runs | found or entry is None:
                 continue
-            if not all(map(_is_there, entry.children.values() if entry.width is not None else [entry])):
-                found.add(up)
-                todo.append(up)
-    return found
+            made = [up] if task.automatic and not _all_there(entry) else []
+            if task.resource and not task.cleans_up:
+                made = [up, *(down for down in task.downstream if _cleans_up(plan.tasks[down]))]
+            found.update(made)
+            todo += made
+    return found - runs
+
+
+def _cleans_up(task: TaskPlan) -> bool:
+    return task.resource and task.cleans_up
+
+
+def _all_there(entry: Entry) -> bool:
+    return all(map(_is_there, entry.children.values() if entry.width is not None else [entry]))
 
 
 def _all_good(entry: Entry) -> bool:

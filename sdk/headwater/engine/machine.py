@@ -84,6 +84,9 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
             # It is widened in its turn, and its children are found when they are opened.
             task.given_children = given.children
             continue
+        if given.in_turn:
+            task.given_in_turn = given
+            continue
         task.state, task.ref, task.length, task.given = given.state, given.ref, given.length, True
         if given.stored is not None:
             task.stored = given.stored

@@ -53,6 +53,7 @@ class TaskRun:
     children: list[TaskRun] | None = None
     family: Family | None = None
     given_children: Mapping[int, Given] | None = None
+    given_in_turn: Given | None = None
 
     def __init__(self, waiting_for: int = 0, readers: int = 0) -> None:
         self.state: State = NOT_RUN
