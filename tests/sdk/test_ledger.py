@@ -14,14 +14,16 @@ import pytest
 from headwater import Flow, Parameter, resource_manager, task
 from headwater.core.errors import ResumeError
 from headwater.core.states import Paused, State, Success
-from headwater.engine.events import PauseAnswered, RunBegan, TaskEnded
-from headwater.engine.ledger import Entry, Ledger
+from headwater.engine.events import Given, PauseAnswered, RunBegan, TaskEnded
+from headwater.engine.ledger import Entry, Ledger, ledger_of
 from headwater.engine.machine import Run, step
 from headwater.engine.plan import make_plan
+from headwater.engine.resume import resume
 from headwater.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 from headwater.pod import ledgers
 from headwater.pod.handover import Handover
 from headwater.pod.process import explain
+from headwater.pod.wishes import decisions_of, given_by
 from headwater.results import LocalResult
 from headwater.results.address import NOTHING
 from headwater.run import run_flow
@@ -271,6 +273,61 @@ def test_a_task_that_was_mapped_and_is_not_runs_anew(tmp_path: Path) -> None:
         assert state.result[last].result == [1, 2, 3]
 
 
+# With marks
+
+
+def marked(flow: Flow, *entries: dict[str, Any]) -> dict[int, Given]:
+    return given_by(make_plan(flow), decisions_of(entries))
+
+
+def states_of(given: dict[int, Given], flow: Flow, slug: str) -> dict[int, str] | str:
+    found = given[make_plan(flow).slugs[slug]]
+    return found.state.name if found.children is None else {i: one.state.name for i, one in found.children.items()}
+
+
+def test_a_marked_child_leaves_its_siblings_as_they_were(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story")
+    _, ledger, _ = story.run()
+    marks = marked(story.flow, {"task": "load-1", "mapIndex": 2, "decision": "Success"})
+    given = resume(ledger, make_plan(story.flow), lambda stored: stored, (), marks)
+    assert states_of(given, story.flow, "load-1") == dict.fromkeys(range(4), "Success")
+    assert make_plan(story.flow).slugs["total-1"] not in given, "it reads other results than before"
+
+
+def test_what_only_a_marked_task_reads_need_not_be_stored(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story", stored=False)
+    _, ledger, _ = story.run()
+    marks = marked(story.flow, {"task": "load", "decision": "Skipped"}, {"task": "total", "decision": "Success"})
+    given = resume(ledger, make_plan(story.flow), lambda stored: stored, (), marks)
+    assert states_of(given, story.flow, "load-1") == "Skipped"
+    child = marked(story.flow, {"task": "load", "mapIndex": 2, "decision": "Failed"})
+    with pytest.raises(ResumeError, match=r'results of "load\[0\]", "load\[1\]", "load\[3\]" were not stored'):
+        resume(ledger, make_plan(story.flow), lambda stored: stored, (), child)
+
+
+def test_a_mark_holds_for_the_run_that_goes_on_from_its_run(tmp_path: Path) -> None:
+    story = Story(tmp_path / "story")
+    marks = marked(
+        story.flow,
+        {"task": "load", "mapIndex": 2, "decision": "Success"},
+        {"task": "report", "decision": "Success"},
+        {"task": "total", "decision": "Failed"},
+    )
+    plan = make_plan(story.flow)
+    run = Run(plan)
+    step(run, RunBegan(0.0, {"n": 3}, marks))
+    ends = [("extract-1", -1), *(("transform-1", i) for i in range(3)), ("load-1", 0), ("load-1", 1)]
+    for slug, index in ends:
+        length = 3 if slug == "extract-1" else None
+        end = TaskEnded(plan.slugs[slug], 1, 1.0, Success(), "ref", length, map_index=index, stored=NOTHING)
+        step(run, end)
+    ledger = ledger_of(run)
+    given = resume(ledger, plan, lambda stored: stored)
+    assert states_of(given, story.flow, "load-1") == dict.fromkeys(range(3), "Success")
+    assert given[plan.slugs["load-1"]].children[2].ref == ("data:application/json,null", "json")  # type: ignore[index]
+    assert states_of(given, story.flow, "report-1") == "Success"
+
+
 # As files, in the store of a FlowRun's flow
 
 
@@ -292,14 +349,14 @@ def test_a_ledger_says_of_which_run_it_is(tmp_path: Path) -> None:
     plan = make_plan(flow)
     put(tmp_path, json.dumps(ledgers.to_file(first, entries)))
     report = plan.slugs["report-1"]
-    assert list(ledgers.given_to(flow, plan, handover(resume_uid="one"))) == [report]
-    assert list(ledgers.given_to(flow, plan, handover())) == [report], "it was deleted, or the operator is older"
+    assert list(ledgers.given_to(flow, plan, handover(resume_uid="one"), {})) == [report]
+    assert list(ledgers.given_to(flow, plan, handover(), {})) == [report], "it was deleted, or the operator is older"
     with pytest.raises(ResumeError, match="one of an earlier run of that name, which was deleted"):
-        ledgers.given_to(flow, plan, handover(resume_uid="another"))
+        ledgers.given_to(flow, plan, handover(resume_uid="another"), {})
     with pytest.raises(ResumeError, match=r'FlowRun "etl-1" is of Flow "story" .* and this run of Flow "tale"'):
-        ledgers.given_to(flow, plan, replace(handover(), flow="tale"))
+        ledgers.given_to(flow, plan, replace(handover(), flow="tale"), {})
     put(tmp_path, json.dumps({slug: entry.as_dict() for slug, entry in entries.items()}))
-    assert list(ledgers.given_to(flow, plan, handover(resume_uid="any"))) == [report], "from before it said so"
+    assert list(ledgers.given_to(flow, plan, handover(resume_uid="any"), {})) == [report], "from before it said so"
 
 
 @pytest.mark.parametrize(
@@ -316,7 +373,7 @@ def test_a_ledger_says_of_which_run_it_is(tmp_path: Path) -> None:
 def test_a_damaged_ledger_is_told_in_words(tmp_path: Path, text: str) -> None:
     flow = put(tmp_path, text)
     with pytest.raises(ResumeError, match='"etl-1" cannot be read, which is headwater/ledgers/sales/etl-1') as e:
-        ledgers.given_to(flow, make_plan(flow), handover())
+        ledgers.given_to(flow, make_plan(flow), handover(), {})
     assert e.tb.tb_next is not None
     sentence, tail = explain(e.value.with_traceback(e.tb.tb_next))
     assert sentence.startswith("ResumeError: resumeFrom: ")

@@ -150,12 +150,13 @@ class TaskWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class TaskMarked:
-    """Somebody has said how a task is to end; what it does meanwhile does not count."""
+    """Somebody has said how a task is to end, with its result at *stored*; what it does meanwhile does not count."""
 
     task: int
     at: float
     state: State
     map_index: int = UNMAPPED
+    stored: Any = None
 
 
 Event = (

@@ -59,11 +59,14 @@ def mark(run: Run, event: TaskMarked) -> list[Command]:
     found = run.tasks[event.task]
     if event.map_index != UNMAPPED and found.children is not None and found.children[event.map_index] is UNOPENED:
         # It is found when its turn to be opened comes.
-        found.given_children = {**(found.given_children or {}), event.map_index: Given(event.state)}
+        one = Given(event.state, stored=event.stored)
+        found.given_children = {**(found.given_children or {}), event.map_index: one}
         return []
     task = run.at(event.task, event.map_index)
     # Its turn does not come any more.
     task.given = True
+    if event.stored is not None:
+        task.stored = event.stored
     if task.started_at is None:
         task.started_at = event.at
     return finish(run, (event.task, event.map_index), event.state, event.at)

@@ -126,7 +126,7 @@ class Desk:
         if decision.decision in MARKS:
             self._close(decision)
             refusal = why_not_marked(self._run, task, decision.map_index)
-            event = TaskMarked(task, now, decision.state, decision.map_index)
+            event = TaskMarked(task, now, decision.state, decision.map_index, decision.stored)
             return (None, f"{decision.words}: {refusal}") if refusal else (event, "")
         if decision.map_index == UNMAPPED and found.family is not None:
             if found.family.unfinished:

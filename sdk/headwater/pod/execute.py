@@ -76,7 +76,7 @@ def _execute(handover: Handover, reporter: Reporter, control: Control) -> tuple[
     run = Run(make_plan(flow, frozenset(handover.task_limits)), keep_results=False)
     gate = Gate(run)
     marked = given_by(run.plan, decisions_of(handover.decisions))
-    given = ledgers.given_to(flow, run.plan, handover) | marked
+    given = ledgers.given_to(flow, run.plan, handover, marked)
     info = RunInfo(flow.name, handover.title or handover.run, values, extra=_extra(handover), given=given)
     drive = Drive(run, patient=True, gate=gate if gate.is_needed else None)
     keeper = ledgers.Keeper(flow, handover, run)

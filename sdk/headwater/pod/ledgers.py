@@ -15,8 +15,9 @@ from typing import Any
 from headwater.core.errors import ResumeError
 from headwater.core.flow import Flow
 from headwater.engine.events import Event, Given, RunBegan, TaskEnded, TaskMarked
-from headwater.engine.ledger import Entry, Ledger, ledger_of, resume
+from headwater.engine.ledger import Entry, Ledger, ledger_of
 from headwater.engine.plan import Plan
+from headwater.engine.resume import resume
 from headwater.engine.run import Run
 from headwater.executors.failures import summary_of
 from headwater.executors.inline import Stored
@@ -164,11 +165,14 @@ def from_file(found: Mapping[str, Any], handover: Handover) -> Ledger:
     return {slug: Entry.from_dict(entry) for slug, entry in entries.items()}
 
 
-def given_to(flow: Flow, plan: Plan, handover: Handover) -> dict[int, Given]:
-    """Return what the run that is resumed from has finished. Raises ResumeError that says why it cannot be."""
+def given_to(flow: Flow, plan: Plan, handover: Handover, marked: Mapping[int, Given]) -> dict[int, Given]:
+    """Return what is *marked* and what the run that is resumed from has finished.
+
+    Raises ResumeError that says why it cannot be.
+    """
     run = handover.resume_run
     if not run:
-        return {}
+        return dict(marked)
     place = _place(flow, handover.namespace, run)
     if place is None:
         raise ResumeError(
@@ -190,4 +194,4 @@ def given_to(flow: Flow, plan: Plan, handover: Handover) -> dict[int, Given]:
             f'resumeFrom: the ledger of FlowRun "{run}" cannot be read, which is {place.location} in the result store '
             f"of the flow ({summary_of(error)}). Mend the store, or run the flow anew."
         ) from None
-    return resume(ledger, plan, lambda stored: Stored(*stored), handover.resume_tasks)
+    return resume(ledger, plan, lambda stored: Stored(*stored), handover.resume_tasks, marked)

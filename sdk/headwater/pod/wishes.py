@@ -13,6 +13,7 @@ from headwater.core.states import Failed, Skipped, State, Success
 from headwater.engine.events import UNMAPPED, Given
 from headwater.engine.plan import Plan
 from headwater.resources.conditions import RunState, find
+from headwater.results.address import NOTHING, Address
 
 APPROVE, REJECT = "Approve", "Reject"
 MARKS: dict[str, type[State]] = {"Success": Success, "Failed": Failed, "Skipped": Skipped}
@@ -36,6 +37,11 @@ class Decision:
     def state(self) -> State:
         """The state that a mark leads to."""
         return MARKS[self.decision](self.message or f"Marked as {self.decision} by a person.")
+
+    @property
+    def stored(self) -> Address | None:
+        """Where the result of a mark is: who reads it gets None, in a run that goes on from this one too."""
+        return NOTHING if self.decision == "Success" else None
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,9 @@ def given_by(plan: Plan, decisions: tuple[Decision, ...]) -> dict[int, Given]:
         if task is None or decision.decision not in MARKS or plan.tasks[task].parameter is not None:
             continue
         if decision.map_index == UNMAPPED:
-            given[task] = Given(decision.state)
+            given[task] = Given(decision.state, stored=decision.stored)
         elif plan.tasks[task].mapped and (task not in given or given[task].children is not None):
             before = given[task].children if task in given else None
-            given[task] = Given(Success(), children={**(before or {}), decision.map_index: Given(decision.state)})
+            one = Given(decision.state, stored=decision.stored)
+            given[task] = Given(Success(), children={**(before or {}), decision.map_index: one})
     return given
