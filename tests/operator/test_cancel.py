@@ -109,8 +109,25 @@ def test_a_run_says_for_whose_answer_it_waits(see, decide, condition) -> None:
         "Paused",
         'task "deploy-1" waits for a person (headwater approve etl-1 deploy-1, or spec.decisions): to production?',
     )
-    made = decide(see(tasks=tasks, progress={**progress, "running": 1}, **BEGUN))
-    assert condition(made.status, "Succeeded")[1] == "Running", "as long as something runs"
+    asked = condition(made.status, "Succeeded")[2]
+    for more, words in (("running", "tasks are running"), ("retrying", "tasks wait for their next run")):
+        made = decide(see(tasks=tasks, progress={**progress, more: 1}, **BEGUN))
+        assert condition(made.status, "Succeeded")[1:] == ("Running", f"{words}; {asked}")
+
+
+def test_a_run_says_which_children_wait_for_a_person(see, decide, condition) -> None:
+    mapped = {"total": 9, "paused": 5, "success": 4}
+    children = [{"index": index, "message": f"ship {index}?"} for index in (1, 4, 5, 7, 8)]
+    tasks = [
+        {"name": "ship", "state": "Running", "mapped": mapped, "pausedChildren": children},
+        {"name": "deploy", "slug": "deploy-1", "state": "Paused"},
+    ]
+    made = decide(see(tasks=tasks, progress={"total": 10, "paused": 6}, **BEGUN))
+    assert condition(made.status, "Succeeded")[1:] == (
+        "Paused",
+        'task "ship" [1, 4, 5 and 2 more], "deploy-1" wait for a person '
+        "(headwater approve etl-1 ship --index 1, or spec.decisions): ship 1?",
+    )
 
 
 def test_a_decision_about_no_task_of_the_flow_is_told(see, decide, condition) -> None:

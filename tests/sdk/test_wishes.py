@@ -107,6 +107,8 @@ def test_an_answer_to_a_mapped_task_is_one_to_each_child() -> None:
     answered = []
     for index in (2, 0, 1):
         pause(run, index, desk)
+        entry = next(entry for entry in status_of(run)["tasks"] if entry["name"] == "ship")
+        assert entry["pausedChildren"] == [{"index": index, "message": f"ship {index}?"}]
         event, _ = desk.next(3.0)
         assert isinstance(event, PauseAnswered)
         assert event.reason == "a person said no: out of stock"

@@ -81,8 +81,8 @@ class Family:
 
     They are opened in the order of their index, `opened` being the next one; those that follow other children are
     opened by these. With `alike` they differ by their index only: one judgement and these inputs serve all of them.
-    A task that has read all children from an index of `read_from` on will not read those that come. `failed` and
-    `stored` are the indexes of those children, `gathered` are their results as an input.
+    A task that has read all children from an index of `read_from` on will not read those that come. `failed`, `stored`
+    and `paused` are the indexes of those children, `gathered` are their results as an input.
     """
 
     width: int
@@ -95,6 +95,7 @@ class Family:
     read_from: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
+    paused: set[int] = field(default_factory=set)
     first_started_at: float | None = None
     gathered: Input | None = None
 
@@ -167,6 +168,10 @@ class Run:
         counts = found.family.counts
         counts[type(child.state)] -= 1
         counts[type(state)] += 1
+        if type(state) is Paused:
+            found.family.paused.add(map_index)
+        elif type(child.state) is Paused:
+            found.family.paused.discard(map_index)
         child.state = state
 
 
