@@ -88,6 +88,23 @@ def test_a_runner_that_starts_while_it_is_being_deleted_is_cancelled(see, decide
     assert condition(made.status, "Succeeded") == ("False", "Cancelled", words)
 
 
+def test_what_cleans_up_does_not_wait_for_workers_where_nothing_has_begun(see, decide, make, condition) -> None:
+    waiting = make.pod("etl-1-a1-w0", "worker", "Pending", state={"waiting": {"reason": "ImagePullBackOff"}})
+    seen = see(Wish("Cancel", "etl-1"), pods=[make.runner(), waiting])
+    assert decide(seen).delete == (Delete(POD, "etl-1-a1"), Delete(POD, "etl-1-a1-w0"))
+    made = decide(see(Wish("Cancel", "etl-1"), pods=[]))
+    assert condition(made.status, "Succeeded")[1:] == (
+        "Cancelled",
+        "cancelled before its first task began (spec.cancel: Cancel)",
+    )
+    seen = see(Wish("Cancel", "etl-1"), pods=[make.runner(), waiting], **BEGUN)
+    made = decide(seen)
+    assert made.delete == (), "a task has begun, and a worker that replaces a lost one may clean up"
+    words = condition(made.status, "Succeeded")[2]
+    assert words.startswith("what runs is let finish (spec.cancel: Cancel), but no worker runs: "), words
+    assert words.endswith("; spec.cancel: Terminate stops it")
+
+
 def test_a_run_that_has_not_begun_never_does(make, decide, condition) -> None:
     for flow in (make.flow(), None):
         seen = Observed(make.run(), flow, [], [], cancel=Wish("Cancel", "nightly"))

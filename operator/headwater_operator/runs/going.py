@@ -19,7 +19,8 @@ def how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | N
     assert seen.runner is not None, "a run without a runner is lost"
     if seen.cancel is not None:
         why = seen.cancel.why(seen.name)
-        return RunState.CANCELLING, f"what runs is let finish ({why}); spec.cancel: Terminate stops it", None
+        words = f"what runs is let finish ({why}){_why_no_worker(seen)}; spec.cancel: Terminate stops it"
+        return RunState.CANCELLING, words, None
     if seen.first_task_at is not None:
         age = (now - parse_timestamp(seen.first_task_at)).total_seconds()
         if age >= RUNNING_AFTER_SECONDS:
@@ -36,6 +37,13 @@ def how_it_goes(seen: Observed, now: datetime) -> tuple[RunState, str, float | N
     if waits and (pods.why_waiting(seen.runner) is not None or len(waits) >= max(1, len(live) - 1)):
         return RunState.PENDING, waits[0].message, None
     return RunState.SUBMITTED, "the pods are starting", None
+
+
+def _why_no_worker(seen: Observed) -> str:
+    """Why what cleans up does not begin, when all of its workers wait."""
+    live = [pod for pod in seen.workers if pods.is_live(pod)]
+    waits = [wait for wait in map(pods.why_waiting, live) if wait is not None]
+    return f", but no worker runs: {waits[0].message}" if waits and len(waits) == len(live) else ""
 
 
 def _all_words(seen: Observed) -> str:
