@@ -63,6 +63,11 @@ def test_terminated_pods_go_first_and_then_the_state_is_written(see, decide, con
     made = decide(see(wish, pods=[], tasks=tasks, progress=progress, **BEGUN))
     assert condition(made.status, "Succeeded") == ("False", "Cancelled", "cancelled (spec.cancel: Terminate)")
     assert [task["state"] for task in made.status["tasks"]] == ["Cancelled", "Cancelled"]
+    mapped = {"total": 9, "running": 2, "paused": 1, "retrying": 0, "pending": 5, "success": 1, "cancelled": 0}
+    tasks.append({"name": "each", "state": "Running", "mapped": mapped, "pausedChildren": [{"index": 3}]})
+    each = decide(see(wish, pods=[], tasks=tasks, progress=progress, **BEGUN)).status["tasks"][2]
+    assert each["mapped"] == {**mapped, "running": 0, "paused": 0, "cancelled": 3}
+    assert (each["state"], "pausedChildren" in each) == ("Cancelled", False)
     assert made.status["progress"] == {**progress, "text": "2/2", "running": 0, "paused": 0, "cancelled": 2}
 
 
