@@ -10,7 +10,6 @@ import pytest
 
 from headwater.resources.conditions import RunState
 from headwater_operator.kinds import POD, SECRET, SERVICE
-from headwater_operator.objects.pods import runner_pod
 from headwater_operator.plans import Delete, Plan, Refusal
 from headwater_operator.runs.facts import Observed
 from headwater_operator.runs.plan import plan
@@ -369,15 +368,15 @@ def test_pods_that_can_never_be_made_end_the_run_pods_first(see, decide, make, c
 
 
 @pytest.fixture
-def orphan(see, make):
+def orphan(see, decide, make):
     """A run under way whose Flow is deleted, and its version with it."""
-    version = make.version(execution={"workers": 2}, timeoutSeconds=60)
-    made = runner_pod(run=make.run(), version=version, attempt=1, settings=make.settings)
-    seen = see(address="10.0.0.9", secret=True)
-    runner = make.runner()
-    runner["metadata"]["annotations"] = made["metadata"]["annotations"]
-    run = make.run(status=make.begun(timeline={"firstTaskAt": "2026-11-23T12:00:02Z"}))
-    return replace(seen, run=run, flow=None, versions=[], pods=[runner, make.worker(0), make.worker(1)])
+    begun = make.begun(timeline={"firstTaskAt": "2026-11-23T12:00:02Z"})
+    pods = [make.runner(), make.worker(0), make.worker(1)]
+    seen = see(
+        run=make.run(status=begun), versions=[make.version(execution={"workers": 2}, timeoutSeconds=60)], pods=pods
+    )
+    begun["attempt"] = decide(seen, 3).status["attempt"]
+    return replace(seen, run=make.run(status=begun), flow=None, versions=[], address="10.0.0.9")
 
 
 def test_a_run_outlives_its_flow_while_it_has_workers(orphan, decide, make, condition) -> None:
@@ -391,15 +390,17 @@ def test_a_run_outlives_its_flow_while_it_has_workers(orphan, decide, make, cond
     assert condition(made.status, "Succeeded")[2] == (f"running with 1 of 2 workers, and no other can be made: {words}")
     none = replace(orphan, pods=[orphan.runner])
     assert decide(none, 10).delete == (Delete(POD, "etl-1-a1"),)
-    ended = replace(none, pods=[{**orphan.runner, "status": {"phase": "Failed"}}])
-    assert condition(decide(ended, 10).status, "Succeeded")[1:] == (
+    ended = decide(replace(none, pods=[]), 10)
+    assert condition(ended.status, "Succeeded")[1:] == (
         "Crashed",
         f"no worker is left, and none can be made: {words}",
     )
 
 
-def test_a_run_whose_flow_is_deleted_keeps_its_timeout(orphan, decide) -> None:
+def test_a_run_whose_flow_is_deleted_keeps_its_timeout(orphan, decide, condition) -> None:
     assert [delete.name for delete in decide(orphan, 61).delete] == ["etl-1-a1", "etl-1-a1-w0", "etl-1-a1-w1"]
+    made = decide(replace(orphan, pods=[]), 62)
+    assert condition(made.status, "Succeeded")[1] == "TimedOut"
 
 
 def test_a_version_of_another_flow_of_the_name_is_not_the_runs_own(orphan, decide, make) -> None:
@@ -408,12 +409,3 @@ def test_a_version_of_another_flow_of_the_name_is_not_the_runs_own(orphan, decid
     assert kinds(decide(replace(one, versions=[version]), 10)) == ["Pod etl-1-a1-w0"]
     version["metadata"]["creationTimestamp"] = "2026-11-23T12:00:05Z"
     assert kinds(decide(replace(one, versions=[version]), 10)) == []
-
-
-def test_what_the_operator_needs_stands_above_a_pod_template(make) -> None:
-    template = {"metadata": {"annotations": {"headwater.dev/needs": "{}", "mine": "yes"}}}
-    version = make.version(execution={"workers": 2, "runner": {"podTemplate": template}})
-    runner = runner_pod(run=make.run(), version=version, attempt=1, settings=make.settings)
-    found = runner["metadata"]["annotations"]
-    assert found["mine"] == "yes"
-    assert json.loads(found["headwater.dev/needs"])["execution"] == {"workers": 2}

@@ -7,7 +7,6 @@ admission policy lets it write their own object's status and nothing else.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from headwater.resources import names
@@ -18,8 +17,6 @@ from headwater_operator.settings import Settings
 
 USER = 10001  # any but root; the images' own user
 TERMINATION_GRACE_SECONDS = 10
-# What the operator has to know of a run under way, on its runner: its version is deleted with its Flow.
-NEEDS_ANNOTATION = f"{names.GROUP}/needs"
 DEFAULT_START_DEADLINE_SECONDS = 600  # the schema's default, for objects from before it had one
 
 
@@ -44,14 +41,7 @@ def runner_pod(*, run: Manifest, version: Manifest, attempt: int, settings: Sett
     ]
     _add_run_folder(pod, name)
     _add_token(pod)
-    pod["metadata"]["annotations"] = {NEEDS_ANNOTATION: json.dumps(_needs(version["spec"]), sort_keys=True)}
     return _finish(pod, version, "runner")
-
-
-def _needs(spec: Manifest) -> Manifest:
-    execution = {name: at for name, at in spec.get("execution", {}).items() if name in ("provisioner", "workers")}
-    seconds: Manifest = {name: spec[name] for name in ("startDeadlineSeconds", "timeoutSeconds") if name in spec}
-    return {"execution": execution, **seconds}
 
 
 def worker_pod(
@@ -223,9 +213,6 @@ def _overlay(pod: Manifest, template: Manifest) -> Manifest:
     for field in ("name", "namespace", "ownerReferences"):
         merged["metadata"][field] = pod["metadata"][field]
     merged["metadata"]["labels"] = {**merged["metadata"]["labels"], **pod["metadata"]["labels"]}
-    if "annotations" in pod["metadata"]:
-        annotations = merged["metadata"].get("annotations", {})
-        merged["metadata"]["annotations"] = {**annotations, **pod["metadata"]["annotations"]}
     merged["spec"]["restartPolicy"] = pod["spec"]["restartPolicy"]
     container = next(c for c in merged["spec"]["containers"] if c["name"] == names.CONTAINER)
     container["command"] = pod["spec"]["containers"][0]["command"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 from headwater.resources import names
 from headwater.resources.conditions import RunState, find, parse_timestamp
 from headwater_operator.kinds import Manifest
-from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS, NEEDS_ANNOTATION
+from headwater_operator.objects.pods import DEFAULT_START_DEADLINE_SECONDS
 from headwater_operator.plans import Refusal
 from headwater_operator.runs.cancel import Wish
 from headwater_operator.runs.queue import Turn
+
+DEADLINES = ("startDeadlineSeconds", "timeoutSeconds")
 
 
 @dataclass(frozen=True)
@@ -99,19 +100,20 @@ class Observed:
         return None
 
     @property
-    def needs(self) -> dict[str, Any] | None:
-        """What the version asks for while the run is under way; once that is deleted, as the runner pod tells it."""
-        if self.version is not None:
-            return dict(self.version["spec"])
-        annotations = self.runner["metadata"].get("annotations", {}) if self.runner is not None else {}
-        return dict(json.loads(annotations[NEEDS_ANNOTATION])) if NEEDS_ANNOTATION in annotations else None
+    def terms(self) -> dict[str, int]:
+        """How many workers the version wants, and its deadlines. They are noted with the attempt: a version that is
+        deleted with its Flow leaves a run under way behind."""
+        if self.version is None:
+            attempt = self.status.get("attempt", {})
+            return {name: int(attempt[name]) for name in ("workers", *DEADLINES) if name in attempt}
+        spec = self.version["spec"]
+        execution = spec.get("execution", {})
+        workers = int(execution.get("workers", 1)) if execution.get("provisioner", "Pods") == "Pods" else 0
+        return {"workers": workers, **{name: int(spec[name]) for name in DEADLINES if spec.get(name) is not None}}
 
     @property
     def wanted_workers(self) -> int:
-        if self.needs is None:
-            return 0
-        execution = self.needs.get("execution", {})
-        return int(execution.get("workers", 1)) if execution.get("provisioner", "Pods") == "Pods" else 0
+        return self.terms.get("workers", 0)
 
     @property
     def created_at(self) -> datetime:
@@ -139,9 +141,8 @@ class Observed:
         return parse_timestamp(released_at) if released_at is not None else self.created_at
 
     def start_deadline_seconds(self) -> int:
-        spec = self.needs or (self.flow["spec"] if self.flow is not None else {})
+        spec = self.terms if self.version is not None or self.flow is None else {**self.flow["spec"], **self.terms}
         return int(spec.get("startDeadlineSeconds", DEFAULT_START_DEADLINE_SECONDS))
 
     def timeout_seconds(self) -> int | None:
-        seconds = (self.needs or {}).get("timeoutSeconds")
-        return int(seconds) if seconds is not None else None
+        return self.terms.get("timeoutSeconds")
