@@ -179,7 +179,10 @@ class Reconciler:
         seen = ObservedRun(
             run=run,
             flow=flow,
-            versions=self._versions(flow) if flow is not None else self._cache.versions_of(key.namespace, name),
+            # What has begun keeps its version for as long as that is there, whoever owns it.
+            versions=self._versions(flow)
+            if flow is not None and "attempt" not in run.get("status", {})
+            else self._cache.versions_of(key.namespace, name),
             pods=pods,
             address=self._cache.address(key.namespace, attempt),
             secret=self._cache.has_secret(key.namespace, attempt),
@@ -187,6 +190,7 @@ class Reconciler:
             pair=make_pair(attempt, now) if needs_pair else None,
             refusal=self._refusals.of(key, run["metadata"]["uid"]),
             task_limits=tuple(sorted(limits_of(self._cache.config_maps(key.namespace, TASK_LIMITS)))),
+            resumed=self._cache.get(FLOW_RUN, key.namespace, run["spec"].get("resumeFrom", {}).get("run", "")),
             cancel=wish_of(run, lambda parent: self._cache.get(FLOW_RUN, key.namespace, parent)),
         )
         plan = runs.plan(self._in_line(seen), self._settings, now)

@@ -21,9 +21,10 @@ from headwater.core.task import Task
 from headwater.engine.drive import Drive
 from headwater.engine.events import NO_REF, Event, Given
 from headwater.engine.inputs import measure
-from headwater.engine.ledger import Ledger, ledger_of, resume
+from headwater.engine.ledger import Ledger, ledger_of
 from headwater.engine.machine import Run
 from headwater.engine.plan import Plan, make_plan
+from headwater.engine.resume import resume
 from headwater.engine.run import TaskRun
 from headwater.executors.base import Executor
 from headwater.executors.failures import summary_of
@@ -81,7 +82,7 @@ def run_flow(
     drive = Drive(run, observe=(lambda event: observe(run, event)) if observe else None, ask=_asker())
     given = _given(flow, run.plan, task_states or {})
     if resume_from is not None:
-        given = {**resume(resume_from, run.plan, lambda stored: Stored(*stored), resume_again), **given}
+        given = resume(resume_from, run.plan, lambda stored: Stored(*stored), resume_again, given)
     info = RunInfo(flow.name, name or flow.name, values, extra=_checked(context), given=given)
     _log_to_people()
     logger.info("Beginning Flow run for '%s'", flow.name)

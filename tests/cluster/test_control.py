@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -68,6 +69,19 @@ GATES = """
         announce(deploy(build()))
         drop(build())
         announce(migrate(), task_args={"name": "tell"})
+"""
+
+
+ASKS = """
+    from headwater import Flow, task
+    from headwater.triggers import always_run, manual_only
+
+    @task(trigger=manual_only)
+    def ship(number):
+        print(f"shipped {number}", flush=True)
+
+    with Flow("asks") as flow:
+        BODY
 """
 
 
@@ -171,7 +185,7 @@ def test_people_answer_paused_tasks_and_mark_others(project: Any, execution: str
     begun(project, "one")
     mark = ("mark", "one", "migrate", "Success", "-m", "done by hand")
     project.until("it waits for its retry", lambda: project.tasks("one").get("migrate") == "Retrying")
-    assert "Success migrate-1; `headwater watch one`" in headwater(project, *mark)
+    assert "Success migrate-1; `headwater watch one -n " in headwater(project, *mark)
     project.until("it waits for a person", lambda: project.state("one")[0] == "Paused")
     message = project.state("one")[1]
     assert "wait for a person (headwater approve one " in message
@@ -207,3 +221,89 @@ def test_an_account_that_may_not_watch_is_heard_too(project: Any) -> None:
     headwater(project, "cancel", "one")
     project.finish("one", 40)
     assert project.state("one")[0] == "Cancelled"
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_run_whose_first_task_waits_for_a_person_is_not_timed_out(project: Any, execution: str) -> None:
+    code = ASKS.replace("BODY", "ship(1); ship(2)")
+    project.flow("asks", code, execution=EXECUTIONS[execution], startDeadlineSeconds=15)
+    project.run("one", "asks")
+    project.until("it waits for a person", lambda: project.state("one")[0] == "Paused")
+    assert 'task "ship-1", "ship-2" wait for a person (headwater approve one ship-1' in project.state("one")[1]
+    time.sleep(16)
+    assert project.state("one")[0] == "Paused", project.state("one")
+    headwater(project, "approve", "one", "ship-1")
+    headwater(project, "approve", "one", "ship-2")
+    project.finish("one", 40)
+    assert project.state("one")[0] == "Success", project.state("one")
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_children_are_answered_one_by_one(project: Any, execution: str) -> None:
+    project.flow("asks", ASKS.replace("BODY", "ship.map([10, 11, 12, 13])"), execution=EXECUTIONS[execution])
+    project.run("one", "asks")
+
+    def paused() -> list[int]:
+        entries = project.get("flowrun", "one")["status"].get("tasks", [])
+        return [child["index"] for entry in entries for child in entry.get("pausedChildren", [])]
+
+    project.until("all wait for a person", lambda: paused() == [0, 1, 2, 3])
+    project.until("the run says so", lambda: project.state("one")[0] == "Paused")
+    assert 'task "ship" [0, 1, 2 and 1 more] waits for a person' in project.state("one")[1]
+    assert "headwater approve one ship --index 0, or spec.decisions" in project.state("one")[1]
+    assert "has 4 children, counted from 0, and no 99" in headwater(
+        project, "approve", "one", "ship", "--index", "99", fails=2
+    )
+    assert "name one with --index" in headwater(project, "mark", "one", "ship", "Success", fails=2)
+    headwater(project, "approve", "one", "ship", "--index", "1")
+    project.until("one goes on", lambda: paused() == [0, 2, 3])
+    project.until("its line comes", lambda: any("shipped 11" in line for line in log_of(project, "one")))
+    headwater(project, "reject", "one", "ship", "--index", "0", "-m", "sold")
+    entry = [
+        {"op": "add", "path": "/spec/decisions/-", "value": {"task": "ship", "mapIndex": 7, "decision": "Approve"}}
+    ]
+    project.kubectl("patch", "flowrun", "one", "--type=json", "-p", json.dumps(entry))
+    project.until(
+        "what leads nowhere is told",
+        lambda: any("Approve ship[7]: " in line and "children 0 to 3" in line for line in log_of(project, "one")),
+    )
+    headwater(project, "approve", "one", "ship")
+    run = project.finish("one", 40)
+    ship = {task["name"]: task for task in run["status"]["tasks"]}["ship"]
+    assert (ship["mapped"]["success"], ship["mapped"]["failed"]) == (3, 1)
+    assert [child["index"] for child in ship["failedChildren"]] == [0]
+    assert "pausedChildren" not in ship
+
+
+def test_a_run_goes_on_when_its_flow_is_deleted(project: Any) -> None:
+    project.flow("asks", ASKS.replace("BODY", "ship(1)"), execution={"workers": 1})
+    project.run("one", "asks")
+    project.until("it waits for a person", lambda: project.state("one")[0] == "Paused")
+    project.kubectl("delete", "flow", "asks")
+    project.until("its version is gone", lambda: not project.list("flowversions"))
+    headwater(project, "approve", "one", "ship")
+    project.finish("one", 40)
+    assert project.state("one")[0] == "Success", project.state("one")
+
+
+def test_a_run_whose_flow_is_deleted_ends_with_its_last_worker(project: Any) -> None:
+    project.flow("asks", ASKS.replace("BODY", "ship(1)"), execution={"workers": 1})
+    project.run("one", "asks")
+    project.until("it waits for a person", lambda: project.state("one")[0] == "Paused")
+    project.kubectl("delete", "flow", "asks")
+    project.until("its version is gone", lambda: not project.list("flowversions"))
+    project.kubectl("delete", "pod", *project.pods(run="one", role="worker"), "--wait=false")
+    project.finish("one", 60)
+    state, message = project.state("one")
+    assert (state, 'Flow "asks" was deleted' in message) == ("Crashed", True), message
+
+
+def test_a_run_whose_workers_never_start_is_cancelled_at_once(project: Any) -> None:
+    code = ASKS.replace("BODY", "ship(1)").replace("trigger=manual_only", "trigger=always_run")
+    worker = {"nodeSelector": {"headwater.dev/no": "such-node"}}
+    project.flow("asks", code, execution={"workers": 1, "worker": worker})
+    project.run("one", "asks")
+    project.until("it waits for a node", lambda: project.state("one")[0] == "Pending" and project.pods(run="one"))
+    headwater(project, "cancel", "one")
+    project.finish("one", 40)
+    assert project.state("one") == ("Cancelled", "cancelled before its first task began (spec.cancel: Cancel)")

@@ -63,6 +63,11 @@ def test_terminated_pods_go_first_and_then_the_state_is_written(see, decide, con
     made = decide(see(wish, pods=[], tasks=tasks, progress=progress, **BEGUN))
     assert condition(made.status, "Succeeded") == ("False", "Cancelled", "cancelled (spec.cancel: Terminate)")
     assert [task["state"] for task in made.status["tasks"]] == ["Cancelled", "Cancelled"]
+    mapped = {"total": 9, "running": 2, "paused": 1, "retrying": 0, "pending": 5, "success": 1, "cancelled": 0}
+    tasks.append({"name": "each", "state": "Running", "mapped": mapped, "pausedChildren": [{"index": 3}]})
+    each = decide(see(wish, pods=[], tasks=tasks, progress=progress, **BEGUN)).status["tasks"][2]
+    assert each["mapped"] == {**mapped, "running": 0, "paused": 0, "cancelled": 3}
+    assert (each["state"], "pausedChildren" in each) == ("Cancelled", False)
     assert made.status["progress"] == {**progress, "text": "2/2", "running": 0, "paused": 0, "cancelled": 2}
 
 
@@ -88,6 +93,23 @@ def test_a_runner_that_starts_while_it_is_being_deleted_is_cancelled(see, decide
     assert condition(made.status, "Succeeded") == ("False", "Cancelled", words)
 
 
+def test_what_cleans_up_does_not_wait_for_workers_where_nothing_has_begun(see, decide, make, condition) -> None:
+    waiting = make.pod("etl-1-a1-w0", "worker", "Pending", state={"waiting": {"reason": "ImagePullBackOff"}})
+    seen = see(Wish("Cancel", "etl-1"), pods=[make.runner(), waiting])
+    assert decide(seen).delete == (Delete(POD, "etl-1-a1"), Delete(POD, "etl-1-a1-w0"))
+    made = decide(see(Wish("Cancel", "etl-1"), pods=[]))
+    assert condition(made.status, "Succeeded")[1:] == (
+        "Cancelled",
+        "cancelled before its first task began (spec.cancel: Cancel)",
+    )
+    seen = see(Wish("Cancel", "etl-1"), pods=[make.runner(), waiting], **BEGUN)
+    made = decide(seen)
+    assert made.delete == (), "a task has begun, and a worker that replaces a lost one may clean up"
+    words = condition(made.status, "Succeeded")[2]
+    assert words.startswith("what runs is let finish (spec.cancel: Cancel), but no worker runs: "), words
+    assert words.endswith("; spec.cancel: Terminate stops it")
+
+
 def test_a_run_that_has_not_begun_never_does(make, decide, condition) -> None:
     for flow in (make.flow(), None):
         seen = Observed(make.run(), flow, [], [], cancel=Wish("Cancel", "nightly"))
@@ -109,8 +131,25 @@ def test_a_run_says_for_whose_answer_it_waits(see, decide, condition) -> None:
         "Paused",
         'task "deploy-1" waits for a person (headwater approve etl-1 deploy-1, or spec.decisions): to production?',
     )
-    made = decide(see(tasks=tasks, progress={**progress, "running": 1}, **BEGUN))
-    assert condition(made.status, "Succeeded")[1] == "Running", "as long as something runs"
+    asked = condition(made.status, "Succeeded")[2]
+    for more, words in (("running", "tasks are running"), ("retrying", "tasks wait for their next run")):
+        made = decide(see(tasks=tasks, progress={**progress, more: 1}, **BEGUN))
+        assert condition(made.status, "Succeeded")[1:] == ("Running", f"{words}; {asked}")
+
+
+def test_a_run_says_which_children_wait_for_a_person(see, decide, condition) -> None:
+    mapped = {"total": 9, "paused": 5, "success": 4}
+    children = [{"index": index, "message": f"ship {index}?"} for index in (1, 4, 5, 7, 8)]
+    tasks = [
+        {"name": "ship", "state": "Running", "mapped": mapped, "pausedChildren": children},
+        {"name": "deploy", "slug": "deploy-1", "state": "Paused"},
+    ]
+    made = decide(see(tasks=tasks, progress={"total": 10, "paused": 6}, **BEGUN))
+    assert condition(made.status, "Succeeded")[1:] == (
+        "Paused",
+        'task "ship" [1, 4, 5 and 2 more], "deploy-1" wait for a person '
+        "(headwater approve etl-1 ship --index 1, or spec.decisions): ship 1?",
+    )
 
 
 def test_a_decision_about_no_task_of_the_flow_is_told(see, decide, condition) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -123,6 +124,32 @@ def test_what_keeps_a_run_from_beginning_is_said(see, decide, make, condition, c
     verdict = "Unknown" if state == "Pending" else "False"
     assert condition(made.status, "Succeeded") == (verdict, state, message)
     assert condition(made.status, "Finished")[0] == ("False" if state == "Pending" else "True")
+
+
+@pytest.mark.parametrize(
+    ("flow", "state", "words"),
+    [
+        ("sales", "Failed", 'spec.resumeFrom.run: FlowRun "etl-0" is of another Flow, "sales"; name one of this Flow'),
+        (
+            "etl",
+            "Running",
+            'spec.resumeFrom.run: FlowRun "etl-0" is not finished; wait for it or cancel it, then make a new run',
+        ),
+        ("etl", "Failed", None),
+    ],
+)
+def test_a_run_goes_on_from_a_finished_one_of_its_own_flow(make, see, decide, condition, flow, state, words) -> None:
+    resumed = make.run("etl-0", status={"conditions": make.conditions(RunState(state))})
+    resumed["spec"]["flow"] = flow
+    run = make.run(resumeFrom={"run": "etl-0"})
+    made = decide(see(run=run, resumed=resumed))
+    if words is not None:
+        assert made.create == (), "nothing is made for it"
+        assert condition(made.status, "Succeeded") == ("False", "Failed", words)
+        return
+    secret = next(made for made in made.create if made["kind"] == "Secret")
+    told = json.loads(secret["stringData"]["run.json"])
+    assert (told["uid"], told["resume_run"], told["resume_uid"]) == ("uid-etl-1", "etl-0", "uid-etl-0")
 
 
 def test_a_null_parameter_counts_as_not_given(see, decide, make) -> None:
@@ -356,3 +383,47 @@ def test_pods_that_can_never_be_made_end_the_run_pods_first(see, decide, make, c
     assert decide(seen, 1) == Plan(delete=(Delete(POD, "etl-1-a1"),))
     made = decide(replace(seen, pods=[]), 2)
     assert condition(made.status, "Succeeded")[1:] == ("Failed", f"the pods are refused: {refusal.message}")
+
+
+@pytest.fixture
+def orphan(see, decide, make):
+    """A run under way whose Flow is deleted, and its version with it."""
+    begun = make.begun(timeline={"firstTaskAt": "2026-11-23T12:00:02Z"})
+    pods = [make.runner(), make.worker(0), make.worker(1)]
+    seen = see(
+        run=make.run(status=begun), versions=[make.version(execution={"workers": 2}, timeoutSeconds=60)], pods=pods
+    )
+    begun["attempt"] = decide(seen, 3).status["attempt"]
+    return replace(seen, run=make.run(status=begun), flow=None, versions=[], address="10.0.0.9")
+
+
+def test_a_run_outlives_its_flow_while_it_has_workers(orphan, decide, make, condition) -> None:
+    made = decide(orphan, 10)
+    assert condition(made.status, "Succeeded")[1:] == ("Running", "tasks are running")
+    assert made.again_seconds == 50, "until its timeout"
+    one = replace(orphan, pods=[orphan.runner, make.worker(1)])
+    made = decide(one, 10)
+    assert made.create == ()
+    words = 'Flow "etl" was deleted, and with it the version that this run is of'
+    assert condition(made.status, "Succeeded")[2] == (f"running with 1 of 2 workers, and no other can be made: {words}")
+    none = replace(orphan, pods=[orphan.runner])
+    assert decide(none, 10).delete == (Delete(POD, "etl-1-a1"),)
+    ended = decide(replace(none, pods=[]), 10)
+    assert condition(ended.status, "Succeeded")[1:] == (
+        "Crashed",
+        f"no worker is left, and none can be made: {words}",
+    )
+
+
+def test_a_run_whose_flow_is_deleted_keeps_its_timeout(orphan, decide, condition) -> None:
+    assert [delete.name for delete in decide(orphan, 61).delete] == ["etl-1-a1", "etl-1-a1-w0", "etl-1-a1-w1"]
+    made = decide(replace(orphan, pods=[]), 62)
+    assert condition(made.status, "Succeeded")[1] == "TimedOut"
+
+
+def test_a_version_of_another_flow_of_the_name_is_not_the_runs_own(orphan, decide, make) -> None:
+    version = make.version(execution={"workers": 2})
+    one = replace(orphan, pods=[orphan.runner, make.worker(1)])
+    assert kinds(decide(replace(one, versions=[version]), 10)) == ["Pod etl-1-a1-w0"]
+    version["metadata"]["creationTimestamp"] = "2026-11-23T12:00:05Z"
+    assert kinds(decide(replace(one, versions=[version]), 10)) == []

@@ -19,9 +19,9 @@ import pytest
 from headwater import Flow, Parameter, task
 from headwater.core.errors import ClusterError
 from headwater.core.parameter import parameters_schema
-from headwater.core.states import Failed, Success
+from headwater.core.states import Failed, Paused, Success
 from headwater.engine.drive import Drive
-from headwater.engine.events import RunBegan, TaskCrashed, TaskEnded, TaskStarted
+from headwater.engine.events import PauseAnswered, RunBegan, TaskCrashed, TaskEnded, TaskStarted
 from headwater.engine.machine import Run, step
 from headwater.engine.plan import make_plan
 from headwater.executors import LocalExecutor
@@ -63,6 +63,18 @@ def small() -> Run:
     run = Run(make_plan(flow), keep_results=False)
     step(run, RunBegan(1000.0, {"n": 1}))
     return run
+
+
+def test_a_run_whose_first_task_waits_for_a_person_has_begun() -> None:
+    run = small()
+    assert "timeline" not in status_of(run)
+    step(run, TaskEnded(1, 1, 1002.0, Paused("ship it?")))
+    begun = {"firstTaskAt": "1970-01-01T00:16:42.000000Z"}
+    assert status_of(run)["timeline"] == begun
+    step(run, PauseAnswered(1, 1, 1003.0, approved=True))
+    assert status_of(run)["timeline"] == begun, "also while nothing is paused any more and nothing runs yet"
+    step(run, TaskStarted(1, 2, 1004.0))
+    assert status_of(run)["timeline"] == begun
 
 
 def test_a_status_shows_tasks_progress_and_the_first_start() -> None:

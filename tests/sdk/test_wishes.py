@@ -10,11 +10,12 @@ from headwater import Flow, Parameter, task
 from headwater.cli.control import one_more, restarted
 from headwater.core.signals import PAUSE
 from headwater.core.states import Paused, Retrying, Success
-from headwater.engine.events import PauseAnswered, RunBegan, TaskEnded, TaskMarked, TaskStarted
+from headwater.engine.events import Event, PauseAnswered, RunBegan, TaskEnded, TaskMarked, TaskStarted
 from headwater.engine.machine import Run, step
 from headwater.engine.plan import make_plan
+from headwater.pod.desk import Desk
 from headwater.pod.report import status_of, verdict
-from headwater.pod.wishes import Decision, Desk, Wishes, decisions_of, given_by, wishes_of
+from headwater.pod.wishes import Decision, Wishes, decisions_of, given_by, wishes_of
 from headwater.resources.conditions import RunState
 
 
@@ -32,20 +33,28 @@ def ship(item: int) -> None:
 def close(done: Any) -> None: ...
 
 
-def orders() -> Run:
-    """A run where three children are mapped and none has begun."""
+def orders(count: int = 3) -> Run:
+    """A run where so many children are mapped and none has begun."""
     with Flow("orders") as flow:
         close(ship.map(items(Parameter("n", default=3))))
     run = Run(make_plan(flow))
-    step(run, RunBegan(0.0, {"n": 3}))
-    step(run, TaskEnded(run.plan.slugs["items-1"], 1, 1.0, Success(), [0, 1, 2], 3))
+    step(run, RunBegan(0.0, {"n": count}))
+    step(run, TaskEnded(run.plan.slugs["items-1"], 1, 1.0, Success(), list(range(count)), count))
     return run
 
 
-def pause(run: Run, index: int) -> None:
+def post(run: Run, event: Event | None, desk: Desk | None = None) -> None:
+    assert event is not None
+    step(run, event)
+    if desk is not None:
+        desk.saw(event)
+
+
+def pause(run: Run, index: int, desk: Desk | None = None) -> None:
     number = run.plan.slugs["ship-1"]
-    step(run, TaskStarted(number, 1, 2.0, index))
-    step(run, TaskEnded(number, 1, 2.0, Paused(f"ship {index}?"), map_index=index))
+    count = run.at(number, index).run_count
+    post(run, TaskStarted(number, count, 2.0, index), desk)
+    post(run, TaskEnded(number, count, 2.0, Paused(f"ship {index}?"), map_index=index), desk)
 
 
 def resource(reason: str = "Running", **spec: Any) -> dict[str, Any]:
@@ -77,13 +86,14 @@ def test_an_answer_waits_for_its_task_and_counts_once() -> None:
     desk = Desk(run)
     desk.put((approve,))
     assert desk.next(3.0) == (None, "")
-    assert desk.waits
-    pause(run, 1)
+    assert not desk.is_due
+    pause(run, 1, desk)
+    assert desk.is_due
     event, refusal = desk.next(3.0)
     assert refusal == ""
     assert isinstance(event, PauseAnswered)
     assert (event.map_index, event.approved) == (1, True)
-    assert not desk.waits
+    assert desk.next(3.0) == (None, "")
     desk.put((approve, Decision("ship-1", "Reject", 2)))
     assert desk.next(4.0) == (None, ""), "the first was carried out, the second waits"
     desk.put((approve, approve))
@@ -96,16 +106,52 @@ def test_an_answer_to_a_mapped_task_is_one_to_each_child() -> None:
     desk.put((Decision("ship", "Reject", message="out of stock"),))
     answered = []
     for index in (2, 0, 1):
-        pause(run, index)
+        pause(run, index, desk)
+        entry = next(entry for entry in status_of(run)["tasks"] if entry["name"] == "ship")
+        assert entry["pausedChildren"] == [{"index": index, "message": f"ship {index}?"}]
         event, _ = desk.next(3.0)
         assert isinstance(event, PauseAnswered)
         assert event.reason == "a person said no: out of stock"
         answered.append(event.map_index)
-        step(run, event)
+        post(run, event, desk)
         assert desk.next(3.0) == (None, "")
     assert answered == [2, 0, 1]
     words = run.tasks[run.plan.slugs["ship-1"]].children[0].state.message  # type: ignore[index]
     assert words == "It was paused and may not go on, as a person said no: out of stock. ship 0?"
+
+
+def test_an_entry_that_was_taken_out_and_is_there_again_is_another() -> None:
+    run, approve, whole = orders(), Decision("ship-1", "Approve", 1), Decision("ship", "Approve")
+    desk, number = Desk(run), run.plan.slugs["ship-1"]
+    for list_, again in (((approve,), 1), ((), 0), ((approve,), 1), ((approve,), 0), ((), 0), ((whole,), 1)):
+        desk.put(list_)
+        pause(run, 1, desk)
+        event, refusal = desk.next(3.0)
+        assert refusal == ""
+        assert (event is not None) == bool(again), list_
+        if event is not None:
+            post(run, event, desk)
+        else:
+            post(run, PauseAnswered(number, run.at(number, 1).run_count, 3.0, True, 1), desk)
+
+
+def test_an_answer_to_very_many_children_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, count = orders(2_000), 1_000
+    desk, number = Desk(run), run.plan.slugs["ship-1"]
+    for index in range(count):
+        pause(run, index, desk)
+    desk.put((Decision("ship", "Reject"),))
+    looks, at = [], Run.at
+    monkeypatch.setattr(Run, "at", lambda self, *key: looks.append(key) or at(self, *key))
+    for _ in range(count):
+        post(run, desk.next(3.0)[0], desk)
+    assert desk.next(3.0) == (None, "")
+    for index in range(count, 2_000):
+        post(run, TaskEnded(number, 1, 4.0, Success(), map_index=index), desk)
+        assert index == 1_999 or not desk.is_due
+    assert desk.next(3.0) == (None, "")
+    assert run.tasks[number].finished_at == 4.0
+    assert len(looks) < 20 * count
 
 
 @pytest.mark.parametrize(
@@ -119,6 +165,10 @@ def test_an_answer_to_a_mapped_task_is_one_to_each_child() -> None:
         (Decision("ship-1", "Success", 3), '"ship-1" has children 0 to 2, and no 3'),
         (Decision("items-1", "Failed"), '"items-1" has ended as Success already'),
         (Decision("n", "Failed"), '"n" is a parameter, not a task'),
+        (Decision("ship-1", "Approve", 3), 'Approve ship-1[3]: "ship-1" has children 0 to 2, and no 3'),
+        (Decision("items-1", "Approve"), 'Approve items-1: "items-1" has ended as Success already'),
+        (Decision("close-1", "Reject", 0), 'Reject close-1[0]: "close-1" has no children'),
+        (Decision("close-1", "Success", 0), 'Success close-1[0]: "close-1" has no children'),
     ],
     ids=lambda value: value.words if isinstance(value, Decision) else "",
 )
@@ -129,6 +179,24 @@ def test_what_cannot_be_carried_out_is_told_once(decision: Decision, words: str)
     assert event is None
     assert words in refusal
     assert desk.next(3.0) == (None, "")
+
+
+def test_an_answer_that_nobody_asked_for_is_told_when_its_task_has_ended() -> None:
+    run = orders()
+    desk = Desk(run)
+    decisions = (Decision("ship-1", "Approve", 0), Decision("ship", "Approve"), Decision("close", "Reject"))
+    desk.put(decisions)
+    assert desk.next(3.0) == (None, "")
+    told = []
+    for index in range(3):
+        post(run, TaskEnded(run.plan.slugs["ship-1"], 1, 4.0, Success(), map_index=index), desk)
+        told += [desk.next(4.0)[1] for _ in range(3)]
+    assert [words for words in told if words] == [
+        'Approve ship-1[0]: child 0 of "ship-1" has ended as Success already',
+        'Approve ship: all children of "ship" have ended already',
+    ]
+    post(run, TaskEnded(run.plan.slugs["close-1"], 1, 5.0, Success()), desk)
+    assert desk.next(5.0)[1] == 'Reject close: "close-1" has ended as Success already'
 
 
 def test_marks_finish_children_before_and_after_they_are_opened() -> None:

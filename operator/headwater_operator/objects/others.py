@@ -41,7 +41,13 @@ def scheduler_service(*, run: Manifest, version: Manifest, attempt: int) -> Mani
 
 
 def handover(
-    *, run: Manifest, version: Manifest, attempt: int, settings: Settings, task_limits: Sequence[str] = ()
+    *,
+    run: Manifest,
+    version: Manifest,
+    attempt: int,
+    settings: Settings,
+    task_limits: Sequence[str] = (),
+    resume_uid: str = "",
 ) -> Handover:
     """What the attempt's pods are told; the run's parameters lie over the version's."""
     execution = version["spec"].get("execution", {})
@@ -59,9 +65,11 @@ def handover(
         title=run["spec"].get("title", ""),
         scheduled_time=run["spec"].get("scheduledTime", ""),
         resume_run=run["spec"].get("resumeFrom", {}).get("run", ""),
+        resume_uid=resume_uid,
         resume_tasks=run["spec"].get("resumeFrom", {}).get("tasks", []),
         decisions=run["spec"].get("decisions", []),
         task_limits=list(task_limits),
+        uid=run["metadata"]["uid"],
     )
 
 
@@ -79,9 +87,17 @@ def attempt_secret(
     settings: Settings,
     pair: tuple[str, str] | None,
     task_limits: Sequence[str] = (),
+    resume_uid: str = "",
 ) -> Manifest:
     """run.json and, with TLS, the attempt's certificate and key (PEM)."""
-    told = handover(run=run, version=version, attempt=attempt, settings=settings, task_limits=task_limits)
+    told = handover(
+        run=run,
+        version=version,
+        attempt=attempt,
+        settings=settings,
+        task_limits=task_limits,
+        resume_uid=resume_uid,
+    )
     data = {"run.json": told.to_json()}
     if pair is not None:
         data["tls.crt"], data["tls.key"] = pair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater.resources.conditions import RunState
+from headwater.resources.conditions import RunState, find
 from headwater_operator.flows import plan as flows
 from headwater_operator.kinds import Manifest
 from headwater_operator.runs.claims import Claim, read_claim
@@ -73,8 +73,22 @@ def admit(seen: Observed, settings: Settings) -> Decision:
     chosen = choose(seen.run, seen.flow, seen.versions, settings)
     if not isinstance(chosen, Admitted):
         return chosen
-    problem = parameter_problem(seen.run, chosen.version)
+    problem = parameter_problem(seen.run, chosen.version) or resume_problem(seen)
     return Refused(problem) if problem is not None else _in_turn(seen, chosen)
+
+
+def resume_problem(seen: Observed) -> str | None:
+    """Say why a run cannot go on from the one that it names. One that is deleted by now may have left its ledger."""
+    found = seen.resumed
+    if found is None:
+        return None
+    name, flow = found["metadata"]["name"], found["spec"]["flow"]
+    if flow != seen.run["spec"]["flow"]:
+        return f'spec.resumeFrom.run: FlowRun "{name}" is of another Flow, "{flow}"; name one of this Flow'
+    condition = find(found.get("status", {}).get("conditions", []), "Succeeded")
+    if condition is None or condition["status"] == "Unknown":
+        return f'spec.resumeFrom.run: FlowRun "{name}" is not finished; wait for it or cancel it, then make a new run'
+    return None
 
 
 def _in_turn(seen: Observed, chosen: Admitted) -> Decision:

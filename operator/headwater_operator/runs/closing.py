@@ -26,15 +26,26 @@ def closed_tasks(status: dict[str, Any], state: RunState) -> dict[str, Any]:
     if not any(task["state"] in UNDER_WAY for task in tasks) and not any(progress.get(name) for name in MOVING):
         return {}
     ended = str(state) if state in WORDS else str(RunState.CRASHED)
-    closed = [_closed(task, ended) for task in tasks]
-    moved = sum(int(progress.get(name, 0)) for name in MOVING)
     ends = "cancelled" if state is RunState.CANCELLED else "failed"
-    counts = {**progress, **{name: 0 for name in MOVING if name in progress}, ends: int(progress.get(ends, 0)) + moved}
+    counts = _moved(progress, ends)
     finished = sum(int(counts.get(name, 0)) for name in ("success", "failed", "skipped", "cached", "cancelled"))
-    return {"tasks": closed, "progress": {**counts, "text": f"{finished}/{counts.get('total', finished)}"}}
+    return {
+        "tasks": [_closed(task, ended, ends) for task in tasks],
+        "progress": {**counts, "text": f"{finished}/{counts.get('total', finished)}"},
+    }
 
 
-def _closed(task: dict[str, Any], ended: str) -> dict[str, Any]:
+def _moved(counts: dict[str, Any], ends: str) -> dict[str, Any]:
+    """Count what was under way as what has ended so."""
+    moved = sum(int(counts.get(name, 0)) for name in MOVING)
+    return {**counts, **{name: 0 for name in MOVING if name in counts}, ends: int(counts.get(ends, 0)) + moved}
+
+
+def _closed(task: dict[str, Any], ended: str, ends: str) -> dict[str, Any]:
     if task["state"] not in UNDER_WAY:
         return task
-    return {**task, "state": ended, "message": f"It was under way when {WORDS[ended]}."}
+    closed = {**task, "state": ended, "message": f"It was under way when {WORDS[ended]}."}
+    if "mapped" in task:
+        closed["mapped"] = _moved(task["mapped"], ends)
+        closed.pop("pausedChildren", None)
+    return closed

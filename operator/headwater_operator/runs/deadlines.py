@@ -39,7 +39,11 @@ def called_off(seen: Observed, now: datetime) -> Plan | None:
 def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
     if seen.refusal is not None and seen.refusal.permanent:
         return RunState.FAILED, seen.refusal.words("the pods are")
-    if seen.begun and seen.cancel is not None and (seen.cancel.terminate or not _can_hear(seen)):
+    if (
+        seen.begun
+        and seen.cancel is not None
+        and (seen.cancel.terminate or not _can_hear(seen) or _has_no_worker_yet(seen))
+    ):
         when = "" if seen.first_task_at is not None else " before its first task began"
         return RunState.CANCELLED, f"cancelled{when} ({seen.cancel.why(seen.name)})"
     if seen.begun and seen.replaced_by is not None:
@@ -59,7 +63,14 @@ def _why(seen: Observed, now: datetime) -> tuple[RunState, str] | None:
         last = max(dead, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
         why = f"{len(dead)} workers were lost, the last, {last['metadata']['name']}: {pods.how_ended(last).message}"
         return RunState.CRASHED, why
+    if seen.begun and seen.version is None and seen.wanted_workers and not any(map(pods.is_live, seen.workers)):
+        return RunState.CRASHED, f"no worker is left, and none can be made: {gone_words(seen)}"
     return None
+
+
+def gone_words(seen: Observed) -> str:
+    """Why a run under way has no version any more."""
+    return f'Flow "{seen.run["spec"]["flow"]}" was deleted, and with it the version that this run is of'
 
 
 def _can_hear(seen: Observed) -> bool:
@@ -67,6 +78,13 @@ def _can_hear(seen: Observed) -> bool:
     that is being deleted, which may start nevertheless, is stopped before it can."""
     runner = seen.runner
     return runner is not None and pods.started_at(runner) is not None and "deletionTimestamp" not in runner["metadata"]
+
+
+def _has_no_worker_yet(seen: Observed) -> bool:
+    """Whether none of its workers has ever started: there is nothing to let finish, and what would clean up waits for a
+    worker too."""
+    ever = any(pods.started_at(pod) is not None for pod in seen.workers)
+    return seen.first_task_at is None and seen.wanted_workers > 0 and not ever
 
 
 def _has_begun(seen: Observed) -> bool:

@@ -15,6 +15,8 @@ from headwater_operator.plans import Refusal
 from headwater_operator.runs.cancel import Wish
 from headwater_operator.runs.queue import Turn
 
+DEADLINES = ("startDeadlineSeconds", "timeoutSeconds")
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -24,7 +26,8 @@ class Observed:
     as far as this operator knows; *pair* is a fresh certificate and key in case the Secret is to be made. *turn* is
     None where no limit holds; *replaced_by* names the run that takes this one's place. Of a run with an idempotency
     key, *claim* says how an earlier one ended, and *rival* names one that is not over. *cancel* is set when somebody
-    wants the run to stop. *task_limits* are the tags that are limited in its namespace.
+    wants the run to stop. *task_limits* are the tags that are limited in its namespace. *resumed* is the run that it
+    goes on from, if that is still there.
     """
 
     run: Manifest
@@ -42,6 +45,7 @@ class Observed:
     rival: str | None = None
     cancel: Wish | None = None
     task_limits: tuple[str, ...] = ()
+    resumed: Manifest | None = None
 
     @property
     def status(self) -> dict[str, Any]:
@@ -97,23 +101,35 @@ class Observed:
 
     @property
     def version(self) -> Manifest | None:
-        """The version that the run was pinned to: by its status, else by its runner's label."""
-        pinned = self.status.get("version", {}).get("name")
-        if pinned is None and self.runner is not None:
-            pinned = self.runner["metadata"]["labels"].get(names.VERSION_LABEL)
-        return next((version for version in self.versions if version["metadata"]["name"] == pinned), None)
+        """The version that the run was pinned to: by its status, else by its runner's label.
+
+        None once it is deleted, as its Flow was. One that is younger than the attempt is of another Flow of that name.
+        """
+        pinned, made_at = self.status.get("version", {}).get("name"), self.status.get("attempt", {}).get("startedAt")
+        if self.runner is not None:
+            pinned = pinned or self.runner["metadata"]["labels"].get(names.VERSION_LABEL)
+            made_at = made_at or self.runner["metadata"]["creationTimestamp"]
+        for version in self.versions:
+            if version["metadata"]["name"] == pinned:
+                made = parse_timestamp(version["metadata"]["creationTimestamp"])
+                return version if made_at is None or made <= parse_timestamp(made_at) else None
+        return None
 
     @property
-    def provisioner(self) -> str:
-        return str(self._execution.get("provisioner", "Pods"))
+    def terms(self) -> dict[str, int]:
+        """How many workers the version wants, and its deadlines. They are noted with the attempt: a version that is
+        deleted with its Flow leaves a run under way behind."""
+        if self.version is None:
+            attempt = self.status.get("attempt", {})
+            return {name: int(attempt[name]) for name in ("workers", *DEADLINES) if name in attempt}
+        spec = self.version["spec"]
+        execution = spec.get("execution", {})
+        workers = int(execution.get("workers", 1)) if execution.get("provisioner", "Pods") == "Pods" else 0
+        return {"workers": workers, **{name: int(spec[name]) for name in DEADLINES if spec.get(name) is not None}}
 
     @property
     def wanted_workers(self) -> int:
-        return int(self._execution.get("workers", 1)) if self.provisioner == "Pods" else 0
-
-    @property
-    def _execution(self) -> dict[str, Any]:
-        return dict(self.version["spec"].get("execution", {})) if self.version is not None else {}
+        return self.terms.get("workers", 0)
 
     @property
     def created_at(self) -> datetime:
@@ -141,10 +157,8 @@ class Observed:
         return parse_timestamp(released_at) if released_at is not None else self.created_at
 
     def start_deadline_seconds(self) -> int:
-        source = self.version if self.version is not None else self.flow
-        spec = source["spec"] if source is not None else {}
+        spec = self.terms if self.version is not None or self.flow is None else {**self.flow["spec"], **self.terms}
         return int(spec.get("startDeadlineSeconds", DEFAULT_START_DEADLINE_SECONDS))
 
     def timeout_seconds(self) -> int | None:
-        seconds = self.version["spec"].get("timeoutSeconds") if self.version is not None else None
-        return int(seconds) if seconds is not None else None
+        return self.terms.get("timeoutSeconds")

@@ -169,6 +169,7 @@ def _begin(seen: Observed, version: Manifest, settings: Settings, now: datetime)
             settings=settings,
             pair=seen.pair if workers else None,
             task_limits=seen.task_limits,
+            resume_uid=seen.resumed["metadata"]["uid"] if seen.resumed is not None else "",
         )
         needs.append(secret)
     runner = runner_pod(run=seen.run, version=version, attempt=seen.attempt, settings=settings)

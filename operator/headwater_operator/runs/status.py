@@ -111,6 +111,7 @@ def status_of(seen: Observed, state: RunState, message: str, now: datetime) -> d
         "podName": runner["metadata"]["name"],
         "podUID": runner["metadata"]["uid"],
         "startedAt": seen.status.get("attempt", {}).get("startedAt") or made_at,
+        **seen.terms,
     }
     status["timeline"]["admittedAt"] = admitted_at
     started_at = pods.started_at(runner)

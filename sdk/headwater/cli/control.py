@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from headwater.cli.console import console
+from headwater.cli.known import slug_of, stored_nothing, why_useless
 from headwater.core.errors import ClusterError
-from headwater.kubernetes.client import Cluster
+from headwater.kubernetes.client import Cluster, UnfitError
 from headwater.resources.conditions import find
 from headwater.resources.names import API_VERSION, SCHEDULE_LABEL, object_name
 
@@ -19,6 +21,21 @@ Index = Annotated[int | None, typer.Option(help="Which child of a mapped task, f
 Message = Annotated[str, typer.Option("--message", "-m", help="Why; it becomes the task's message")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: kubeconfig's own")]
 Context = Annotated[str | None, typer.Option(help="A context of kubeconfig")]
+
+MOST_RESTARTS = 1000
+
+
+@dataclass(frozen=True)
+class Where:
+    """A cluster, and what a command needs *more* to get there."""
+
+    cluster: Cluster
+    more: str
+
+    @classmethod
+    def of(cls, namespace: str | None, context: str | None) -> Where:
+        more = (f" -n {namespace}" if namespace else "") + (f" --context {context}" if context else "")
+        return cls(Cluster(namespace, context), more)
 
 
 class Mark(StrEnum):
@@ -37,11 +54,11 @@ def cancel(
 
     Exits 0 when it is asked for, 2 when it cannot be.
     """
-    cluster = Cluster(namespace, context)
-    _under_way(cluster, run)
+    where = Where.of(namespace, context)
+    _under_way(where, run)
     wish = "Terminate" if terminate else "Cancel"
-    cluster.patch("flowruns", run, {"spec": {"cancel": wish}})
-    _say(f'FlowRun "{run}" is asked to end (spec.cancel: {wish}); `headwater watch {run}` follows it')
+    where.cluster.patch("flowruns", run, {"spec": {"cancel": wish}})
+    _say(f'FlowRun "{run}" is asked to end (spec.cancel: {wish}); `headwater watch {run}{where.more}` follows it')
 
 
 def approve(
@@ -56,7 +73,7 @@ def approve(
 
     Exits 0 when it is said, 2 when it cannot be.
     """
-    _decide(run, task, "Approve", index, message, Cluster(namespace, context))
+    _decide(run, task, "Approve", index, message, Where.of(namespace, context))
 
 
 def reject(
@@ -71,7 +88,7 @@ def reject(
 
     Exits 0 when it is said, 2 when it cannot be.
     """
-    _decide(run, task, "Reject", index, message, Cluster(namespace, context))
+    _decide(run, task, "Reject", index, message, Where.of(namespace, context))
 
 
 def mark(
@@ -87,7 +104,7 @@ def mark(
 
     Exits 0 when it is said, 2 when it cannot be.
     """
-    _decide(run, task, state, index, message, Cluster(namespace, context))
+    _decide(run, task, state, index, message, Where.of(namespace, context))
 
 
 def restart(
@@ -106,22 +123,26 @@ def restart(
 
     Exits 0 when the run is made, 2 when it cannot be.
     """
-    cluster = Cluster(namespace, context)
+    where = Where.of(namespace, context)
+    cluster, more = where.cluster, where.more
     old = cluster.get("flowruns", run)
     if not _is_finished(old):
-        raise ClusterError(f'FlowRun "{run}" is not finished; wait for it, or `headwater cancel {run}`.')
-    for task in begin or []:
-        _check_task(cluster, old, task)
+        raise ClusterError(f'FlowRun "{run}" is not finished; wait for it, or `headwater cancel {run}{more}`.')
+    again = [_check_task(cluster, old, task) for task in begin or []]
     decisions = [_parsed(cluster, old, text) for text in marks or []]
-    made = restarted(old, begin or [], decisions)
-    for number in range(2, 1000):
-        made["metadata"]["name"] = name or object_name(f"{_stem(run)}-r{number}")
+    if stored_nothing(old):
+        _say(
+            f'Beware: the status of "{run}" tells of no stored result. Without a result on the flow, such as '
+            "Flow(..., result=S3Result(...)), nothing was kept, and the new run will fail and say so."
+        )
+    made = restarted(old, again, decisions)
+    for title in [name] if name is not None else [object_name(f"{_stem(run)}-r{n}") for n in range(2, MOST_RESTARTS)]:
+        made["metadata"]["name"] = title
         if cluster.create("flowruns", made):
             break
-        if name is not None:
-            raise ClusterError(f'There is a FlowRun "{name}" in namespace "{cluster.namespace}" already.')
-    title = made["metadata"]["name"]
-    _say(f'FlowRun "{title}" goes on where "{run}" ended; `headwater watch {title}` follows it')
+    else:
+        raise ClusterError(f'There is a FlowRun "{title}" in namespace "{cluster.namespace}" already; give a --name.')
+    _say(f'FlowRun "{title}" goes on where "{run}" ended; `headwater watch {title}{more}` follows it')
 
 
 def restarted(old: dict[str, Any], begin: list[str], decisions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -162,15 +183,26 @@ def _parsed(cluster: Cluster, run: dict[str, Any], text: str) -> dict[str, Any]:
     return {"task": _check_task(cluster, run, task), "decision": state}
 
 
-def _decide(run: str, task: str, decision: str, index: int | None, message: str, cluster: Cluster) -> None:
-    manifest = _under_way(cluster, run)
-    entry: dict[str, Any] = {"task": _check_task(cluster, manifest, task), "decision": str(decision)}
-    if index is not None:
-        entry["mapIndex"] = index
-    if message:
-        entry["message"] = message
-    cluster.patch("flowruns", run, one_more(manifest, entry))
-    _say(f'FlowRun "{run}": {decision} {entry["task"]}; `headwater watch {run}` follows it')
+def _decide(run: str, task: str, decision: str, index: int | None, message: str, where: Where) -> None:
+    cluster, more = where.cluster, where.more
+    for last in (False, False, False, True):
+        manifest = _under_way(where, run)
+        entry: dict[str, Any] = {"task": _check_task(cluster, manifest, task), "decision": str(decision)}
+        refusal = why_useless(manifest, entry["task"], entry["decision"], index)
+        if refusal:
+            raise ClusterError(f'FlowRun "{run}": {refusal}.')
+        if index is not None:
+            entry["mapIndex"] = index
+        if message:
+            entry["message"] = message
+        try:
+            cluster.patch("flowruns", run, one_more(manifest, entry))
+            break
+        except UnfitError:
+            if last or cluster.get("flowruns", run)["metadata"]["generation"] == manifest["metadata"]["generation"]:
+                raise
+            # Somebody else has decided something at the same time.
+    _say(f'FlowRun "{run}": {decision} {entry["task"]}; `headwater watch {run}{more}` follows it')
 
 
 def one_more(run: dict[str, Any], entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -181,12 +213,12 @@ def one_more(run: dict[str, Any], entry: dict[str, Any]) -> list[dict[str, Any]]
     return [unchanged, {"op": "add", "path": "/spec/decisions", "value": [entry]}]
 
 
-def _under_way(cluster: Cluster, run: str) -> dict[str, Any]:
-    found = cluster.get("flowruns", run)
+def _under_way(where: Where, run: str) -> dict[str, Any]:
+    found = where.cluster.get("flowruns", run)
     if _is_finished(found):
         state = (find(found["status"]["conditions"], "Succeeded") or {})["reason"]
         raise ClusterError(
-            f'FlowRun "{run}" is finished already: {state}. `headwater restart {run}` goes on from there.'
+            f'FlowRun "{run}" is finished already: {state}. `headwater restart {run}{where.more}` goes on from there.'
         )
     return found
 
@@ -197,19 +229,11 @@ def _is_finished(run: dict[str, Any]) -> bool:
 
 
 def _check_task(cluster: Cluster, run: dict[str, Any], task: str) -> str:
-    """Return the task's slug as the flow's graph has it, where there is one."""
+    """Return the task's slug. The version may be deleted by now, and the run goes on."""
     version = run.get("status", {}).get("version", {}).get("name")
     if version is None:
         return task  # it has not begun: the run itself will tell
-    tasks = cluster.get("flowversions", version).get("status", {}).get("graph", {}).get("tasks") or []
-    slugs = [each.get("slug", each["name"]) for each in tasks]
-    named = [slug for each, slug in zip(tasks, slugs, strict=True) if each["name"] == task]
-    if not tasks or task in slugs:
-        return task
-    if len(named) == 1:
-        return str(named[0])
-    several = "has several tasks called" if named else "has no task"
-    raise ClusterError(f'The flow {several} "{task}"; its tasks are {", ".join(sorted(named or slugs))}.')
+    return slug_of(run, cluster.find("flowversions", version), task)
 
 
 def _say(words: str) -> None:

@@ -58,11 +58,17 @@ def _alike(run: Run, key: Key) -> dict[str, Input] | None:
 
 
 def _given(run: Run, key: Key) -> State | None:
-    """Return the state of a child that an earlier run has finished; its result is where that run stored it."""
-    children = run.tasks[key[0]].given_children
-    if key[1] == UNMAPPED or children is None or key[1] not in children:
-        return None
-    child, given = run.at(*key), children[key[1]]
+    """Return the state of one that an earlier run has finished; its result is where that run stored it."""
+    task = run.tasks[key[0]]
+    if key[1] == UNMAPPED:
+        given, ups = task.given_in_turn, run.plan.tasks[key[0]].upstream
+        if given is None or not all(run.tasks[up].state.is_successful() for up in ups):
+            return None
+    else:
+        given = task.given_children.get(key[1]) if task.given_children is not None else None
+        if given is None:
+            return None
+    child = run.at(*key)
     child.ref, child.length, child.given = given.ref, given.length, True
     if given.stored is not None:
         child.stored = given.stored

@@ -41,13 +41,17 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A finished state, with the ref and the length of its result; of a mapped task those of its *children*."""
+    """A finished state, with the ref and the length of its result; of a mapped task those of its *children*.
+
+    One that is given *in turn* waits for what is upstream of it, and needs it to succeed.
+    """
 
     state: State
     ref: Any = NO_REF
     length: Length = None
     stored: Any = None
     children: Mapping[int, Given] | None = None
+    in_turn: bool = False
 
 
 # Events
@@ -146,12 +150,13 @@ class TaskWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class TaskMarked:
-    """Somebody has said how a task is to end; what it does meanwhile does not count."""
+    """Somebody has said how a task is to end, with its result at *stored*; what it does meanwhile does not count."""
 
     task: int
     at: float
     state: State
     map_index: int = UNMAPPED
+    stored: Any = None
 
 
 Event = (

@@ -59,11 +59,14 @@ def mark(run: Run, event: TaskMarked) -> list[Command]:
     found = run.tasks[event.task]
     if event.map_index != UNMAPPED and found.children is not None and found.children[event.map_index] is UNOPENED:
         # It is found when its turn to be opened comes.
-        found.given_children = {**(found.given_children or {}), event.map_index: Given(event.state)}
+        one = Given(event.state, stored=event.stored)
+        found.given_children = {**(found.given_children or {}), event.map_index: one}
         return []
     task = run.at(event.task, event.map_index)
     # Its turn does not come any more.
     task.given = True
+    if event.stored is not None:
+        task.stored = event.stored
     if task.started_at is None:
         task.started_at = event.at
     return finish(run, (event.task, event.map_index), event.state, event.at)
@@ -84,7 +87,7 @@ def why_not_marked(run: Run, task: int, map_index: int) -> str:
             return f'"{plan.slug}" has {len(found.children)} children: name one by its mapIndex'
         return f'"{plan.slug}" has ended as {found.state.name} already' if found.state.is_finished() else ""
     if found.children is None:
-        return f'"{plan.slug}" has no children' + ("" if found.state.is_finished() else " yet")
+        return f'"{plan.slug}" has no children' + (" yet" if plan.mapped and not found.state.is_finished() else "")
     if not 0 <= map_index < len(found.children):
         return f'"{plan.slug}" has children 0 to {len(found.children) - 1}, and no {map_index}'
     state = found.children[map_index].state

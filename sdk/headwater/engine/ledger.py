@@ -1,32 +1,26 @@
 """The ledger of a run: how each of its task runs ended, and where its result is stored. Pure, and plain JSON.
 
-`ledger_of` reads it off a run, at any moment. `resume` says what of it a later run of the same flow need not do again:
-what succeeded, as long as those that run again find in a store what they read of it.
+`ledger_of` reads it off a run, at any moment; what a later run of the same flow need not do again says `resume`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.core import states
-from headwater.core.errors import ResumeError
-from headwater.core.states import State, Success
-from headwater.engine.events import NO_REF, Given
+from headwater.core.states import Success
 from headwater.engine.inputs import Length
-from headwater.engine.plan import Plan, depths, labels
 from headwater.engine.run import Run, TaskRun
-
-# Makes the ref of a stored result of its address.
-RefOf = Callable[[Any], Any]
-
-SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How a task run ended: *state* is the name of its state, *stored* (url, serializer) of its result."""
+    """How a task run ended: *state* is the name of its state, *stored* (url, serializer) of its result.
+
+    A task that was *mapped* has as many children as *width* says, once it was widened.
+    """
 
     state: str
     message: str | None = None
@@ -34,11 +28,24 @@ class Entry:
     length: Length = None
     children: Mapping[int, Entry] = field(default_factory=dict)
     width: int | None = None
+    mapped: bool = False
 
     @property
     def good(self) -> bool:
         kind = getattr(states, self.state, None)
         return isinstance(kind, type) and issubclass(kind, Success)
+
+    @property
+    def all_good(self) -> bool:
+        """Whether it succeeded, with each of its children."""
+        if self.width is None:
+            return self.good
+        return len(self.children) == self.width and all(child.good for child in self.children.values())
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what it gave can be read later; what was skipped gave nothing."""
+        return self.stored is not None or self.state == "Skipped"
 
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {"state": self.state}
@@ -51,6 +58,8 @@ class Entry:
         if self.width is not None:
             found["width"] = self.width
             found["children"] = {str(index): child.as_dict() for index, child in self.children.items()}
+        elif self.mapped:
+            found["mapped"] = True
         return found
 
     @classmethod
@@ -64,6 +73,7 @@ class Entry:
             tuple(length) if isinstance(length, list) else length,
             {int(index): cls.from_dict(child) for index, child in found.get("children", {}).items()},
             found.get("width"),
+            found.get("mapped", "width" in found),
         )
 
 
@@ -71,16 +81,19 @@ Ledger = dict[str, Entry]  # by slug
 
 
 def ledger_of(run: Run) -> Ledger:
-    """Return how the task runs of a run have ended; those that are under way are left out."""
+    """Return how the task runs of a run have ended; those that are under way are left out.
+
+    It may be called beside the thread that changes the run: a state is the last of what is noted of an end.
+    """
     found: Ledger = {}
     for plan, task in zip(run.plan.tasks, run.tasks, strict=True):
         if plan.parameter is not None:
             continue
         if task.children is not None and task.family is not None:
             children = {i: _entry(child) for i, child in enumerate(task.children) if child.state.is_finished()}
-            found[plan.slug] = Entry(task.state.name, children=children, width=task.family.width)
-        elif task.state.is_finished():
-            found[plan.slug] = _entry(task)
+            found[plan.slug] = Entry(task.state.name, children=children, width=task.family.width, mapped=True)
+        elif task.state.is_finished() and not task.state.is_mapped():  # it is just being widened
+            found[plan.slug] = replace(_entry(task), mapped=plan.mapped)
     return found
 
 
@@ -88,128 +101,3 @@ def _entry(task: TaskRun) -> Entry:
     stored = (task.stored.url, task.stored.serializer) if task.stored is not None else None
     message = None if type(task.state) is Success else task.state.message
     return Entry(task.state.name, message, stored, task.length)
-
-
-def resume(ledger: Ledger, plan: Plan, ref_of: RefOf, again: Sequence[str] = ()) -> dict[int, Given]:
-    """Return what a run of *plan* is given of an earlier one: what succeeded and is not downstream of what runs again.
-
-    *again* are slugs of tasks that run again though they succeeded. Raises ResumeError when a task that runs again
-    reads a result that was not stored, and names it.
-    """
-    unknown = [slug for slug in again if slug not in plan.slugs]
-    if unknown:
-        raise ResumeError(f'The flow has no task "{unknown[0]}"; there are {", ".join(sorted(plan.slugs))}.')
-    chosen = {plan.slugs[slug] for slug in again}
-    runs = _running_again(ledger, plan, chosen)
-    kept = _kept_children(ledger, plan, runs, chosen)
-    made_again = _made_again(ledger, plan, runs, kept)
-    for i in made_again:
-        kept.pop(i, None)
-    active = runs | made_again
-    missing = [name for i in sorted(active) for name in _missing(ledger, plan, i, active, kept)]
-    if missing:
-        names = ", ".join(f'"{name}"' for name in list(dict.fromkeys(missing))[:SHOWN])
-        raise ResumeError(
-            f"The results of {names} were not stored, and tasks that run again read them. Give the flow or these tasks "
-            "a result, such as LocalResult, and checkpoint=True; this time run the flow anew."
-        )
-    given = {}
-    for i, task in enumerate(plan.tasks):
-        entry = ledger.get(task.slug)
-        if entry is None or task.parameter is not None:
-            continue
-        if i in kept:
-            children = {index: _given(entry.children[index], ref_of) for index in sorted(kept[i])}
-            given[i] = Given(Success(), children=children)
-        elif i not in active:
-            given[i] = _given(entry, ref_of)
-    return given
-
-
-def _given(entry: Entry, ref_of: RefOf) -> Given:
-    state: State = getattr(states, entry.state)(entry.message or "Task run succeeded.")
-    if entry.stored is None:
-        return Given(state, NO_REF, entry.length)
-    return Given(state, ref_of(entry.stored), entry.length)
-
-
-def _running_again(ledger: Ledger, plan: Plan, again: set[int]) -> set[int]:
-    """Return the tasks that run again, whole or in part, and all that is downstream of them."""
-    runs = set(again)
-    for i, task in enumerate(plan.tasks):
-        entry = ledger.get(task.slug)
-        if task.parameter is None and (entry is None or not _all_good(entry)):
-            runs.add(i)
-    todo = list(runs)
-    while todo:
-        for down in plan.tasks[todo.pop()].downstream:
-            if down not in runs:
-                runs.add(down)
-                todo.append(down)
-    return runs
-
-
-def _kept_children(ledger: Ledger, plan: Plan, runs: set[int], chosen: set[int]) -> dict[int, set[int]]:
-    """Return for each mapped task which of its children need not run again: what they read is what it was."""
-    kept: dict[int, set[int]] = {}
-    found = depths(plan)
-    for i in sorted(range(len(plan.tasks)), key=found.__getitem__):
-        task, entry = plan.tasks[i], ledger.get(plan.tasks[i].slug)
-        if entry is None or entry.width is None or not task.mapped or i in chosen:
-            continue
-        good = {index for index, child in entry.children.items() if child.good}
-        for edge in task.edges:
-            if edge.up in runs:
-                one_by_one = edge.mapped and not edge.flattened
-                good &= kept.get(edge.up, set()) if one_by_one else set()
-        kept[i] = good
-    return kept
-
-
-def _made_again(ledger: Ledger, plan: Plan, runs: set[int], kept: dict[int, set[int]]) -> set[int]:
-    """Return automatic tasks whose results are read and not stored: these are made again of what they read."""
-    found: set[int] = set()
-    todo = list(runs)
-    while todo:
-        i = todo.pop()
-        for edge in plan.tasks[i].edges:
-            up = edge.up
-            entry = ledger.get(plan.tasks[up].slug)
-            if edge.key is None or not plan.tasks[up].automatic or up in runs | found or entry is None:
-                continue
-            if not all(map(_is_there, entry.children.values() if entry.width is not None else [entry])):
-                found.add(up)
-                todo.append(up)
-    return found
-
-
-def _all_good(entry: Entry) -> bool:
-    if entry.width is None:
-        return entry.good
-    return len(entry.children) == entry.width and all(child.good for child in entry.children.values())
-
-
-def _missing(ledger: Ledger, plan: Plan, i: int, runs: set[int], kept: dict[int, set[int]]) -> Iterator[str]:
-    """Yield what a task that runs again reads of what does not, and that was not stored."""
-    names = labels(plan)
-    for edge in plan.tasks[i].edges:
-        if edge.key is None or plan.tasks[edge.up].parameter is not None:
-            continue
-        entry = ledger.get(plan.tasks[edge.up].slug)
-        if entry is None:
-            continue
-        if entry.width is None:
-            if edge.up not in runs and not _is_there(entry):
-                yield names[edge.up]
-            continue
-        read = kept.get(edge.up, set())
-        if edge.mapped and not edge.flattened:
-            read = read - kept.get(i, set())
-        yield from (f"{names[edge.up]}[{index}]" for index in sorted(read) if not _is_there(entry.children[index]))
-
-
-def _is_there(entry: Entry) -> bool:
-    return entry.stored is not None or entry.state == "Skipped"
-
-
-__all__ = ["Entry", "Ledger", "ledger_of", "resume"]

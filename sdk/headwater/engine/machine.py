@@ -84,6 +84,9 @@ def _began(run: Run, event: RunBegan) -> list[Command]:
             # It is widened in its turn, and its children are found when they are opened.
             task.given_children = given.children
             continue
+        if given.in_turn:
+            task.given_in_turn = given
+            continue
         task.state, task.ref, task.length, task.given = given.state, given.ref, given.length, True
         if given.stored is not None:
             task.stored = given.stored
@@ -111,6 +114,7 @@ def _started(run: Run, task: TaskRun, event: TaskStarted) -> list[Command]:
     if _is_current(task, event.run_count) and not task.state.is_running():
         run.enter(event.task, event.map_index, RUNNING)
         _note_start(run, task, event, event.at)
+        _note_begin(run, event.at)
     return []
 
 
@@ -123,9 +127,16 @@ def _note_start(run: Run, task: TaskRun, event: TaskStarted | TaskEnded, at: flo
         family.first_started_at = at
 
 
+def _note_begin(run: Run, at: float) -> None:
+    if run.begun_at is None or at < run.begun_at:
+        run.begun_at = at
+
+
 def _ended(run: Run, task: TaskRun, event: TaskEnded) -> list[Command]:
     if not _is_current(task, event.run_count):
         return []
+    # One that its trigger held back, as a person has to let it run, has not started; what runs tasks has all the same.
+    _note_begin(run, event.at if event.started_at is None else event.started_at)
     if event.started_at is not None and not task.state.is_running():
         _note_start(run, task, event, event.started_at)
     elif task.started_at is None and event.ref is not NO_REF:

@@ -44,6 +44,7 @@ class TaskPlan:
     handlers, which see every transition. A *plain* one ends in Success or Failed and leaves nothing to tell but that.
     One *beside* the engine runs in its process, wherever the others do. An *automatic* one nobody wrote: it makes a
     list of results, or takes an item. One that *cleans_up* runs whatever became of the others, also of a cancelled run.
+    One of a *resource* makes its manager, sets it up or cleans it up, which is of use in one run only.
     *limited* are those of its tags of which it needs a slot each to begin.
     """
 
@@ -66,6 +67,7 @@ class TaskPlan:
     beside: bool = False
     automatic: bool = False
     cleans_up: bool = False
+    resource: bool = False
     limited: tuple[str, ...] = ()
 
     def retry_delay_seconds(self, run_count: int) -> float:
@@ -143,6 +145,7 @@ def _task_plan(
         beside=task.beside_engine,
         automatic=task.auto_generated,
         cleans_up=task.trigger is triggers.all_finished or task.is_cleanup_task,
+        resource=task.is_resource_task,
     )
 
 

@@ -53,6 +53,7 @@ class TaskRun:
     children: list[TaskRun] | None = None
     family: Family | None = None
     given_children: Mapping[int, Given] | None = None
+    given_in_turn: Given | None = None
 
     def __init__(self, waiting_for: int = 0, readers: int = 0) -> None:
         self.state: State = NOT_RUN
@@ -80,8 +81,8 @@ class Family:
 
     They are opened in the order of their index, `opened` being the next one; those that follow other children are
     opened by these. With `alike` they differ by their index only: one judgement and these inputs serve all of them.
-    A task that has read all children from an index of `read_from` on will not read those that come. `failed` and
-    `stored` are the indexes of those children, `gathered` are their results as an input.
+    A task that has read all children from an index of `read_from` on will not read those that come. `failed`, `stored`
+    and `paused` are the indexes of those children, `gathered` are their results as an input.
     """
 
     width: int
@@ -94,6 +95,7 @@ class Family:
     read_from: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
+    paused: set[int] = field(default_factory=set)
     first_started_at: float | None = None
     gathered: Input | None = None
 
@@ -121,7 +123,8 @@ class Links:
 class Run:
     """A run of a plan. With *keep_results* no result is released: `flow.run()` returns them all.
 
-    *cancelled* says who wanted it to stop, "" while nobody does; *marked*: somebody has said how a task ends.
+    *begun_at* is when the first task began, or was found to wait for a person; *cancelled* says who wanted it to stop,
+    "" while nobody does; *marked*: somebody has said how a task ends.
     """
 
     plan: Plan
@@ -132,6 +135,7 @@ class Run:
     unfinished: int = 0
     started_at: float | None = None
     finished_at: float | None = None
+    begun_at: float | None = None
     cancelled: str = ""
     marked: bool = False
 
@@ -164,6 +168,10 @@ class Run:
         counts = found.family.counts
         counts[type(child.state)] -= 1
         counts[type(state)] += 1
+        if type(state) is Paused:
+            found.family.paused.add(map_index)
+        elif type(child.state) is Paused:
+            found.family.paused.discard(map_index)
         child.state = state
 
 

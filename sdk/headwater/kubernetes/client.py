@@ -37,6 +37,10 @@ def _load(config: Any, context: str | None) -> str | None:
     return str(namespace) if namespace else None
 
 
+class UnfitError(ClusterError):
+    """A change does not fit what is there: somebody else may have changed it meanwhile."""
+
+
 def check_namespace(named: str | None) -> None:
     """Raise ClusterError for a name that somebody has left empty: what is meant is not the default."""
     if named is not None and not named.strip():
@@ -216,5 +220,6 @@ class Cluster:
                 f"(or there is no such namespace, or Headwater is not installed); `kubectl get {plural} -A` lists "
                 "what there is."
             )
-        kind = AwayError if error.status in BUSY else ClusterError
-        return kind(f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {words(error)}')
+        kinds: dict[int, type[ClusterError]] = {422: UnfitError, **dict.fromkeys(BUSY, AwayError)}
+        text = f'{plural} "{name}" in namespace "{self.namespace}": {error.status} {words(error)}'
+        return kinds.get(error.status, ClusterError)(text)

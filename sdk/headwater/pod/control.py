@@ -16,7 +16,8 @@ from typing import Any
 from headwater.engine.drive import AsyncSession, Drive
 from headwater.engine.events import Event
 from headwater.pod.api import MERGE_PATCH, WATCH_SECONDS, AnswerError, PodApi
-from headwater.pod.wishes import Desk, Wishes, decisions_of, wishes_of
+from headwater.pod.desk import Desk
+from headwater.pod.wishes import Wishes, decisions_of, wishes_of
 
 logger = logging.getLogger("headwater.runner")
 
@@ -24,6 +25,9 @@ FIRST_LOOK_SECONDS = 1.0
 # Where a watch is refused.
 LOOK_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 15.0
+
+# So many decisions are carried out before the loop may do something else: one can be about thousands of children.
+AT_A_TIME = 100
 
 
 class Control:
@@ -35,6 +39,8 @@ class Control:
         self._run = run
         self._given = decisions_of(given)
         self._seen = Wishes()
+        self._generation = 0
+        self._deciding = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -55,8 +61,8 @@ class Control:
     # In any thread
 
     def see(self, run: dict[str, Any]) -> None:
-        """Take in the resource as it was somewhen: what is wanted is never taken back, and a grant of slots says which
-        is the newer, so that order is no matter."""
+        """Take in the resource as it was somewhen: a wish to cancel is never taken back, and decisions and grants of
+        slots say which are the newer, so that order is no matter."""
         self._begin()
         wishes = wishes_of(run)
         with self._lock:
@@ -79,24 +85,35 @@ class Control:
         if gate is not None and gate.grant(grant.serial, dict(grant.slots), dict(grant.words)):
             self._drive.admit()
             self._tell()
-        self._desk.put(wishes.decisions)
-        self._decide()
+        if wishes.generation >= self._generation:
+            self._generation = wishes.generation
+            self._desk.put(wishes.decisions)
+            self._decide_soon()
 
     def after(self, event: Event) -> None:
         """A task may have come to where a decision waits for it."""
-        if self._desk.waits:
+        self._desk.saw(event)
+        self._decide_soon()
+
+    def _decide_soon(self) -> None:
+        if self._desk.is_due and not self._deciding:
             assert self._loop is not None, "events come after the run has begun"
+            self._deciding = True
             self._loop.call_soon(self._decide)
 
     def _decide(self) -> None:
-        while self._drive.run.finished_at is None:
+        for _ in range(AT_A_TIME):
+            if self._drive.run.finished_at is not None:
+                return
             event, refusal = self._desk.next(time.time())
             if refusal:
                 logger.error("A decision cannot be carried out: %s", refusal)
             elif event is not None:
                 self._drive.post(event)
             else:
-                return
+                break
+        self._deciding = False
+        self._decide_soon()
 
     # In its own thread
 

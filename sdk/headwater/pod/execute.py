@@ -24,7 +24,6 @@ from headwater.core.flow_runs import serving
 from headwater.engine.drive import AsyncSession, Drive, run_async
 from headwater.engine.events import Event, RunBegan, TaskStarted
 from headwater.engine.gate import Gate
-from headwater.engine.ledger import ledger_of
 from headwater.engine.machine import Run
 from headwater.engine.plan import make_plan
 from headwater.executors.program import EntrypointProgram, RunInfo
@@ -63,7 +62,7 @@ def main() -> None:
         # A flow that cannot be imported, parameters that do not fit: the run says so and ends.
         sentence, tail = process.explain(error)
         logger.exception("The run cannot be executed")
-        state, message, status = RunState.FAILED, f"{sentence}\n{tail}", {}
+        state, message, status = RunState.FAILED, f"{sentence}\n{tail}".rstrip(), {}
     report = final_report(state, message, time.time())
     process.leave_word(report)
     if not reporter.close({**status, "report": report}):
@@ -80,10 +79,11 @@ def _execute(handover: Handover, reporter: Reporter, control: Control) -> tuple[
     run = Run(make_plan(flow, frozenset(handover.task_limits)), keep_results=False)
     gate = Gate(run)
     marked = given_by(run.plan, decisions_of(handover.decisions))
-    given = ledgers.given_to(flow, run.plan, handover) | marked
+    given = ledgers.given_to(flow, run.plan, handover, marked)
     info = RunInfo(flow.name, handover.title or handover.run, values, extra=_extra(handover), given=given)
     drive = Drive(run, patient=True, gate=gate if gate.is_needed else None)
-    observer = Observer(drive, reporter, control)
+    keeper = ledgers.Keeper(flow, handover, run)
+    observer = Observer(drive, reporter, control, keeper)
     drive.observed_by(observer)
     logging.getLogger("headwater.flow").info("Beginning Flow run for '%s'", flow.name)
     begun = begin_flow(flow, info)
@@ -94,7 +94,7 @@ def _execute(handover: Handover, reporter: Reporter, control: Control) -> tuple[
         asyncio.run(_in_threads(handover, flow, drive, info, observer))
     else:
         asyncio.run(_on_workers(handover, drive, info, observer))
-    ledgers.keep(flow, handover, ledger_of(run))
+    keeper.close()
     end_flow(flow, run, info)
     log_end(run)
     state, message = verdict(run)
@@ -109,14 +109,15 @@ def _extra(handover: Handover) -> dict[str, Any]:
 
 
 class Observer:
-    """Hand the run's status to the reporter whenever it has changed.
+    """Hand the run's status to the reporter whenever it has changed, and its events to who goes by them.
 
     What changes with every event is told by each write, so only the start of the first task is urgent:
     the rest is gathered until the reporter takes it.
     """
 
-    def __init__(self, drive: Drive, reporter: Reporter, control: Control) -> None:
+    def __init__(self, drive: Drive, reporter: Reporter, control: Control, keeper: ledgers.Keeper) -> None:
         self.control = control
+        self._keeper = keeper
         self._drive = drive
         self._run = drive.run
         self._reporter = reporter
@@ -124,6 +125,7 @@ class Observer:
 
     def __call__(self, event: Event) -> None:
         self.control.after(event)
+        self._keeper.saw(event)
         if isinstance(event, RunBegan) and (self._drive.gate is None or not self._drive.gate.waits):
             return
         self.tell(0.05 if isinstance(event, TaskStarted | RunBegan) else 0.25)

@@ -22,12 +22,12 @@ class HandoverError(HeadwaterError):
 
 @dataclass(frozen=True)
 class Handover:
-    """One attempt of a run. *parameters* are those of the Flow with the run's own over them.
+    """One attempt of a run with the uid *uid*. *parameters* are those of the Flow with the run's own over them.
 
     *title* is what the run calls itself, "" for its name; *scheduled_time*, in RFC 3339, is the time of a schedule that
-    it is for, "" for none. *resume_run* is the earlier run whose ledger says what need not run again, "" for none;
-    *resume_tasks* are slugs of tasks that run again all the same. *decisions* are spec.decisions then. *task_limits*
-    are the tags that have a limit in the namespace.
+    it is for, "" for none. *resume_run* is the earlier run whose ledger says what need not run again, "" for none, and
+    *resume_uid* is its uid if it was still there; *resume_tasks* are slugs of tasks that run again all the same.
+    *decisions* are spec.decisions then. *task_limits* are the tags that have a limit in the namespace.
     """
 
     run: str
@@ -43,9 +43,11 @@ class Handover:
     title: str = ""
     scheduled_time: str = ""
     resume_run: str = ""
+    resume_uid: str = ""
     resume_tasks: list[str] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     task_limits: list[str] = field(default_factory=list)
+    uid: str = ""
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from headwater.core.errors import HeadwaterError
 from headwater.executors.failures import words_of
 from headwater.resources.names import SOURCE_FOLDER
 
@@ -21,6 +22,8 @@ LOG_FORMAT = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"
 TERMINATION_LOG = Path("/dev/termination-log")
 TERMINATION_BYTES = 4000
 SENTENCE_LENGTH = 300
+
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def begin() -> None:
@@ -65,7 +68,16 @@ def source_folders() -> tuple[str, ...]:
 
 
 def explain(error: BaseException, frames: int = 3) -> tuple[str, str]:
-    """Return an error as one sentence, and the last frames of its traceback."""
+    """Return an error as one sentence, and the last frames of its traceback.
+
+    Where only code of ours was at work, the frames would tell nobody anything: the words are enough.
+    """
     message = words_of(error).strip().splitlines()
     sentence = f"{type(error).__name__}: {message[0][:SENTENCE_LENGTH]}" if message else type(error).__name__
+    if isinstance(error, HeadwaterError) and _is_ours(error):
+        return sentence, ""
     return sentence, "".join(traceback.format_exception(error, limit=-frames, chain=False)).rstrip()
+
+
+def _is_ours(error: BaseException) -> bool:
+    return all(frame.filename.startswith(PACKAGE) for frame in traceback.extract_tb(error.__traceback__))

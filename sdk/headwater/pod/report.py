@@ -39,8 +39,8 @@ MESSAGE_LENGTH = 500
 SHORT_MESSAGE_LENGTH = 80
 REPORT_LENGTH = 4000
 
-# A mapped task names so many of its failed children.
-FAILED_CHILDREN = 50
+# A mapped task names so many of its failed children, and of those that are paused.
+NAMED_CHILDREN = 50
 
 # And tells where the results of so many are stored.
 STORED_CHILDREN = 50
@@ -56,9 +56,8 @@ def status_of(run: Run, gate: Gate | None = None) -> dict[str, Any]:
     status: dict[str, Any] = {"tasks": task_entries(run, gate), "progress": progress(run)}
     if gate is not None:
         status["taskDemand"] = _demand(gate) if run.finished_at is None else None
-    first = min((at for _, task in _shown(run) for at in [_first_start(task)] if at is not None), default=None)
-    if first is not None:
-        status["timeline"] = {"firstTaskAt": timestamp(first)}
+    if run.begun_at is not None:
+        status["timeline"] = {"firstTaskAt": timestamp(run.begun_at)}
     return status
 
 
@@ -174,7 +173,7 @@ def _entry(name: str, slug: str, task: TaskRun, length: int, waits: str) -> dict
 
 
 def _children(task: TaskRun, children: list[TaskRun], family: Family, length: int) -> dict[str, Any]:
-    """Count the children, and name those that failed."""
+    """Count the children, and name those that failed or are paused."""
     counts = _counts(task)
     found: dict[str, Any] = {"mapped": {"total": family.width, **{name: counts[name] for name in COUNTED}}}
     # The lowest indexes, though they may have ended last.
@@ -182,12 +181,12 @@ def _children(task: TaskRun, children: list[TaskRun], family: Family, length: in
     short = [(index, address) for index, address in stored if len(address.url) <= URL_LENGTH]
     if short and length == MESSAGE_LENGTH:
         found["results"] = [{"index": index, **_address(address)} for index, address in short]
-    failed = heapq.nsmallest(FAILED_CHILDREN, family.failed)
-    if failed:
-        found["failedChildren"] = [
-            {"index": index, "message": shorten(children[index].state.message or "", min(length, 200))}
-            for index in failed
-        ]
+    for field, indexes in (("failedChildren", family.failed), ("pausedChildren", family.paused)):
+        if indexes:
+            found[field] = [
+                {"index": index, "message": shorten(children[index].state.message or "", min(length, 200))}
+                for index in heapq.nsmallest(NAMED_CHILDREN, indexes)
+            ]
     return found
 
 

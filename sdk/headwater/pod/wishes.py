@@ -1,21 +1,19 @@
 """What people want of a run that is under way, as its spec says it: to cancel it, and what they decide about tasks.
 
-Pure: a spec becomes wishes, and a wish with a run becomes events for the engine.
+Pure: a spec becomes wishes; `desk` makes events for the engine of them.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from headwater.core.states import Failed, Skipped, State, Success
-from headwater.engine.events import UNMAPPED, Given, PauseAnswered, TaskMarked
-from headwater.engine.intervene import why_not_marked
+from headwater.engine.events import UNMAPPED, Given
 from headwater.engine.plan import Plan
-from headwater.engine.run import Key, Run
 from headwater.resources.conditions import RunState, find
+from headwater.results.address import NOTHING, Address
 
 APPROVE, REJECT = "Approve", "Reject"
 MARKS: dict[str, type[State]] = {"Success": Success, "Failed": Failed, "Skipped": Skipped}
@@ -40,6 +38,11 @@ class Decision:
         """The state that a mark leads to."""
         return MARKS[self.decision](self.message or f"Marked as {self.decision} by a person.")
 
+    @property
+    def stored(self) -> Address | None:
+        """Where the result of a mark is: who reads it gets None, in a run that goes on from this one too."""
+        return NOTHING if self.decision == "Success" else None
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -55,11 +58,12 @@ class Grant:
 
 @dataclass(frozen=True)
 class Wishes:
-    """*cancel* says who wants the run to be cancelled, "" while nobody does."""
+    """*cancel* says who wants the run to be cancelled, "" while nobody does; *generation* is that of the spec."""
 
     cancel: str = ""
     decisions: tuple[Decision, ...] = ()
     grant: Grant = Grant()
+    generation: int = 0
 
 
 def wishes_of(run: Mapping[str, Any]) -> Wishes:
@@ -69,7 +73,8 @@ def wishes_of(run: Mapping[str, Any]) -> Wishes:
     cancel = "spec.cancel asks for it" if spec.get("cancel") else ""
     if not cancel and condition["reason"] == RunState.CANCELLING:
         cancel = "the run that started it is cancelled"
-    return Wishes(cancel, decisions_of(spec.get("decisions") or []), grant_of(run.get("status", {})))
+    generation = int(run.get("metadata", {}).get("generation", 0))
+    return Wishes(cancel, decisions_of(spec.get("decisions") or []), grant_of(run.get("status", {})), generation)
 
 
 def grant_of(status: Mapping[str, Any]) -> Grant:
@@ -109,84 +114,9 @@ def given_by(plan: Plan, decisions: tuple[Decision, ...]) -> dict[int, Given]:
         if task is None or decision.decision not in MARKS or plan.tasks[task].parameter is not None:
             continue
         if decision.map_index == UNMAPPED:
-            given[task] = Given(decision.state)
+            given[task] = Given(decision.state, stored=decision.stored)
         elif plan.tasks[task].mapped and (task not in given or given[task].children is not None):
             before = given[task].children if task in given else None
-            given[task] = Given(Success(), children={**(before or {}), decision.map_index: Given(decision.state)})
+            one = Given(decision.state, stored=decision.stored)
+            given[task] = Given(Success(), children={**(before or {}), decision.map_index: one})
     return given
-
-
-class Desk:
-    """Which decisions of a run are carried out; each entry of spec.decisions counts once.
-
-    A list that is replaced by another is told by what it holds, not by its places: an entry that stays is the same.
-    An answer to a mapped task as a whole is one to each of its children. Marks among *given* were carried out before
-    the run began.
-    """
-
-    def __init__(self, run: Run, given: tuple[Decision, ...] = ()) -> None:
-        self._run = run
-        self._decisions = given
-        self._done = Counter(decision for decision in given if given_by(run.plan, (decision,)))
-        self._answered: set[tuple[Decision, Key]] = set()
-
-    def put(self, decisions: tuple[Decision, ...]) -> None:
-        self._decisions = decisions
-
-    @property
-    def waits(self) -> bool:
-        """Whether there are decisions that may be carried out later."""
-        return bool(self._decisions) and bool(self.open)
-
-    @property
-    def open(self) -> list[Decision]:
-        """Those that are to be carried out, or wait for their task."""
-        left, found = Counter(self._done), []
-        for decision in self._decisions:
-            if left[decision]:
-                left[decision] -= 1
-            else:
-                found.append(decision)
-        return found
-
-    def next(self, now: float) -> tuple[PauseAnswered | TaskMarked | None, str]:
-        """Return an event that a decision leads to now; or why one leads to nothing, "" when none is due."""
-        for decision in self.open:
-            task = task_called(self._run.plan, decision.task)
-            if task is None:
-                self._done[decision] += 1
-                names = ", ".join(plan.slug for plan in self._run.plan.tasks if plan.parameter is None)
-                return None, f'{decision.words}: there is no one task "{decision.task}"; the flow has {names}'
-            found = self._mark(decision, task, now) if decision.decision in MARKS else self._answer(decision, task, now)
-            if found is not None:
-                return found
-        return None, ""
-
-    def _mark(self, decision: Decision, task: int, now: float) -> tuple[TaskMarked | None, str] | None:
-        found = self._run.tasks[task]
-        if decision.map_index != UNMAPPED and found.children is None and not found.state.is_finished():
-            return None  # it is not known yet how many there are
-        self._done[decision] += 1
-        refusal = why_not_marked(self._run, task, decision.map_index)
-        if refusal:
-            return None, f"{decision.words}: {refusal}"
-        return TaskMarked(task, now, decision.state, decision.map_index), ""
-
-    def _answer(self, decision: Decision, task: int, now: float) -> tuple[PauseAnswered | None, str] | None:
-        found = self._run.tasks[task]
-        keys: list[Key] = [(task, decision.map_index)]
-        if decision.map_index == UNMAPPED and found.children is not None:
-            keys = [(task, index) for index in range(len(found.children))]
-        elif decision.map_index != UNMAPPED and not 0 <= decision.map_index < len(found.children or []):
-            return None
-        for key in keys:
-            one = self._run.at(*key)
-            if not one.state.is_paused() or (decision, key) in self._answered:
-                continue
-            if len(keys) == 1:
-                self._done[decision] += 1
-            else:
-                self._answered.add((decision, key))
-            reason = f"a person said no{': ' if decision.message else ''}{decision.message}"
-            return PauseAnswered(task, one.run_count, now, decision.decision == APPROVE, key[1], reason), ""
-        return None
