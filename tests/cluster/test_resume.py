@@ -162,7 +162,9 @@ def test_failed_runs_are_restarted_again_and_again(project: Any, request: pytest
     headwater(project, "restart", "first-r3", "--from", "transform", "--mark", "total=Skipped", "--name", "anew")
     run = project.finish("anew")
     assert run["spec"]["resumeFrom"] == {"run": "first-r3", "tasks": ["transform-1"]}
-    assert log_of(project, "anew").count("transform ") == 3
+    assert sorted(line for line in log_of(project, "anew").splitlines() if line.startswith("transform ")) == [
+        f"transform {x}" for x in (1, 2, 3)
+    ]
     assert project.tasks("anew")["total"] == "Skipped"
     words = headwater(project, "restart", "anew", "--from", "transfrom", fails=2)
     assert 'The flow has no task "transfrom"' in words
