@@ -1,4 +1,4 @@
-"""What bench/scale.py measures the operator with: an API server of its own, flows, finished runs and runs under way."""
+"""What bench/scale.py measures the operator with: nodes that kwok plays, flows, finished runs and runs under way."""
 
 from __future__ import annotations
 
@@ -9,77 +9,55 @@ import os
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from kubernetes import client, config
 
 from headwater.resources.conditions import RunState, ready, run_conditions, timestamp, to_manifest
 from headwater.resources.names import API_VERSION
 from headwater.resources.versions import spec_hash, versioned
 from headwater_operator.objects.others import flow_version
 
-CACHE = Path(os.environ.get("HEADWATER_CACHE", Path.home() / ".cache" / "headwater"))
-API_PORT, ETCD_PORT = 17443, 17379
-SERVER, TOKEN = f"https://127.0.0.1:{API_PORT}", "bench"
-NAMESPACE = "default"
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "bench-scale"
 RUNS_PER_FLOW = 200
-
-
-# An API server of its own
-
-
-@contextlib.contextmanager
-def api_server(folder: Path) -> Iterator[None]:
-    programs = max((CACHE / "localnode").glob("*/kube-apiserver"), key=lambda path: path.stat().st_mtime).parent
-    (folder / "tokens").write_text(f"{TOKEN},bench,bench,system:masters\n")
-    subprocess.run(["openssl", "genrsa", "-out", folder / "accounts.key"], check=True, capture_output=True)
-    etcd = [
-        *(programs / "etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync", "--log-level", "error"),
-        *(
-            f"--listen-client-urls=http://127.0.0.1:{ETCD_PORT}",
-            f"--advertise-client-urls=http://127.0.0.1:{ETCD_PORT}",
-        ),
-        *(f"--listen-peer-urls=http://127.0.0.1:{ETCD_PORT + 1}", "--name=bench"),
-        f"--initial-advertise-peer-urls=http://127.0.0.1:{ETCD_PORT + 1}",
-        f"--initial-cluster=bench=http://127.0.0.1:{ETCD_PORT + 1}",
-    ]
-    server = [
-        *(programs / "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{ETCD_PORT}", f"--secure-port={API_PORT}"),
-        *("--authorization-mode=AlwaysAllow", f"--token-auth-file={folder / 'tokens'}", f"--cert-dir={folder}"),
-        *("--service-account-issuer=https://bench", f"--service-account-key-file={folder / 'accounts.key'}"),
-        f"--service-account-signing-key-file={folder / 'accounts.key'}",
-        *("--service-cluster-ip-range=10.250.0.0/16", "--disable-admission-plugins=ServiceAccount"),
-    ]
-    with (folder / "log").open("w") as log:
-        started = [subprocess.Popen(list(map(str, command)), stdout=log, stderr=log) for command in (etcd, server)]
-        try:
-            yield
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                process.wait()
+NODES = 4
+# By which pods find the nodes that are played, and no other pod does.
+PLAYED = {"headwater.dev/bench": "played"}
 
 
 class Client:
-    """Requests to the API server, many at once."""
+    """Requests to the API server that KUBECONFIG names, many at once."""
 
     def __init__(self) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        config.load_kube_config()
+        found = client.Configuration.get_default_copy()
+        context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+        if found.cert_file:
+            context.load_cert_chain(found.cert_file, found.key_file)
+        token = found.api_key.get("authorization")
+        self._server = found.host
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=32), headers={"Authorization": f"Bearer {TOKEN}"}
+            connector=aiohttp.TCPConnector(ssl=context, limit=32), headers={"Authorization": token} if token else {}
         )
 
     async def send(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+        """Return what the API server answers. Raises LookupError for what is not there."""
+        return json.loads(await self.text(method, path, body, kind))
+
+    async def text(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> str:
         async with self._session.request(
-            method, SERVER + path, data=None if body is None else json.dumps(body), headers={"Content-Type": kind}
+            method, self._server + path, data=None if body is None else json.dumps(body), headers={"Content-Type": kind}
         ) as answer:
-            found = await answer.json()
+            found = await answer.text()
+            if answer.status == 404:
+                raise LookupError(path)
             if answer.status >= 300:
-                raise RuntimeError(f"{method} {path}: {found.get('message')}")
+                raise RuntimeError(f"{method} {path}: {found}")
             return found
 
     async def make(self, plural: str, manifest: dict[str, Any], status: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -88,19 +66,9 @@ class Client:
         return made if status is None else await self.status(plural, made["metadata"]["name"], status)
 
     async def status(self, plural: str, name: str, status: dict[str, Any]) -> dict[str, Any]:
-        group = "/api/v1" if plural == "pods" else f"/apis/{API_VERSION}"
-        path = f"{group}/namespaces/{NAMESPACE}/{plural}/{name}/status"
+        path = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/{plural}/{name}/status"
         made: dict[str, Any] = await self.send("PATCH", path, {"status": status}, "application/merge-patch+json")
         return made
-
-    async def until_ready(self) -> None:
-        for _ in range(300):
-            with contextlib.suppress(aiohttp.ClientError):
-                async with self._session.get(f"{SERVER}/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            await asyncio.sleep(0.2)
-        raise RuntimeError("the API server does not get ready")
 
     async def close(self) -> None:
         await self._session.close()
@@ -116,6 +84,65 @@ async def at_once(calls: list[Any], width: int = 32) -> None:
     await asyncio.gather(*map(one, calls))
 
 
+@contextlib.asynccontextmanager
+async def played_nodes(client: Client) -> AsyncIterator[None]:
+    """Nodes without machines: kwok says of the pods that are bound to them that they run, and lets them go."""
+    program = subprocess.run(
+        [ROOT / "scripts" / "go-program", "bench/kwok"], check=True, capture_output=True, text=True
+    )
+    selector = ",".join(f"{key}={value}" for key, value in PLAYED.items())
+    command = [program.stdout.strip(), "--kubeconfig", os.environ["KUBECONFIG"]]
+    command += ["--manage-all-nodes=false", f"--manage-nodes-with-label-selector={selector}"]
+    names = [f"bench-{number}" for number in range(NODES)]
+    playing = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for name in names:
+            with contextlib.suppress(LookupError):  # of a bench that was stopped
+                await client.send("DELETE", f"/api/v1/nodes/{name}")
+            await client.send("POST", "/api/v1/nodes", node(name))
+        yield
+    finally:
+        for name in names:
+            with contextlib.suppress(LookupError):
+                await client.send("DELETE", f"/api/v1/nodes/{name}")
+        playing.terminate()
+        playing.wait()
+
+
+def node(name: str) -> dict[str, Any]:
+    room = {"cpu": "1000", "memory": "1000Gi", "pods": "1000"}
+    taints = [{"key": key, "value": value, "effect": "NoSchedule"} for key, value in PLAYED.items()]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": PLAYED},
+        "spec": {"taints": taints},
+        "status": {"allocatable": room, "capacity": room},
+    }
+
+
+@contextlib.asynccontextmanager
+async def own_namespace(client: Client) -> AsyncIterator[None]:
+    """A namespace that is not there before and afterwards."""
+    await forget_namespace(client)
+    await client.send(
+        "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    )
+    try:
+        yield
+    finally:
+        await forget_namespace(client)
+
+
+async def forget_namespace(client: Client) -> None:
+    path = f"/api/v1/namespaces/{NAMESPACE}"
+    with contextlib.suppress(LookupError):
+        await client.send("DELETE", path)
+        while True:
+            await client.send("GET", path)
+            await asyncio.sleep(1)
+
+
 # What there is
 
 
@@ -127,12 +154,16 @@ async def make_flow(client: Client, number: int) -> None:
     """A Flow with a schedule for each day of the year in turn, and its version, inspected."""
     month, day = divmod(number % 330, 28)
     schedule = {"name": "yearly", "cron": f"0 3 {day + 1} {month + 1} *", "timeZone": "Europe/Berlin"}
+    there = {
+        "nodeSelector": PLAYED,
+        "tolerations": [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in PLAYED],
+    }
     spec = {
         "entrypoint": "flow:flow",
         "image": "bench/flow:1",
         "schedules": [schedule],
         "history": {"succeeded": 10000, "failed": 10000},
-        "execution": {"provisioner": "Pods", "workers": 1, "threadsPerWorker": 1},
+        "execution": {"provisioner": "Pods", "workers": 1, "threadsPerWorker": 1, "runner": there, "worker": there},
     }
     flow = await client.make("flows", manifest("Flow", f"flow-{number:04}", spec))
     frozen = versioned(flow["spec"], "")
@@ -176,21 +207,21 @@ async def make_finished(client: Client, number: int, flows: int) -> None:
 
 
 async def make_active(client: Client, number: int, flows: int) -> None:
-    """A run; what the kubelet and its runner would say when its pods have started."""
+    """A run, and what its runner would say when it has a worker."""
     name = f"live-{number:04}"
     await client.make("flowruns", manifest("FlowRun", name, {"flow": f"flow-{number % flows:04}"}))
-    for pod in (f"{name}-a1", f"{name}-a1-w0"):
-        for _ in range(600):
-            try:
-                await client.send("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}")
-                break
-            except RuntimeError:
-                await asyncio.sleep(0.1)
-        now = timestamp(time.time())
-        container = {"name": "flow", "image": "bench/flow:1", "imageID": "", "ready": True, "restartCount": 0}
-        container["state"] = {"running": {"startedAt": now}}
-        await client.status("pods", pod, {"phase": "Running", "startTime": now, "containerStatuses": [container]})
+    await asyncio.gather(*(until_running(client, pod) for pod in (f"{name}-a1", f"{name}-a1-w0")))
     await report(client, number, 0)
+
+
+async def until_running(client: Client, pod: str) -> None:
+    for _ in range(600):
+        with contextlib.suppress(LookupError):
+            found = await client.send("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}")
+            if found["status"].get("phase") == "Running":
+                return
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"pod {pod} does not run after a minute")
 
 
 FIRST_TASK_AT = timestamp(time.time())
