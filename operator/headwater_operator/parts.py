@@ -6,6 +6,7 @@ What is to be done follows from what exists, not from which event came.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 from datetime import UTC, datetime
@@ -56,11 +57,22 @@ class Operator:
         self.queue = WorkQueue(reconciler, told=self._reconciled)
         self.serving = Serving(self.metrics, self.snapshot, self.why_stuck, self.why_not_ready)
         self._is_ready = False
+        self._begun_with: dict[str, str] = {}  # versions by uid, until the watch has told of them
         self._resync: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read everything, then begin: a run must not be judged while its flow or pods are still unread."""
-        await self._read(FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP)
+        gc.disable()  # what is read stays, and to look through all of it again and again takes seconds
+        try:
+            await self._read(FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP)
+        finally:
+            gc.enable()
+        gc.freeze()
+        self._begun_with = {
+            manifest["metadata"]["uid"]: manifest["metadata"]["resourceVersion"]
+            for kind in (FLOW, FLOW_VERSION, FLOW_RUN, POD, CONFIG_MAP)
+            for manifest in self.cache.all(kind)
+        }
         self.recorder.start()
         self.queue.start()
         await self.enqueue_all()
@@ -121,6 +133,9 @@ class Operator:
 
     async def observe(self, kind: Kind, event: str | None, manifest: Manifest) -> None:
         """Take in a watch event and enqueue what it may concern."""
+        begun_with = self._begun_with.pop(manifest["metadata"]["uid"], None)
+        if event is None and begun_with == manifest["metadata"]["resourceVersion"]:
+            return  # the watch begins with all that there is, and this was read, and enqueued, at the start
         if event == "DELETED":
             self.cache.remove(kind, manifest)
         elif not self.cache.upsert(kind, manifest):
